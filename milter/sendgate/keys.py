@@ -1,0 +1,70 @@
+"""Keys: what the store files an entry under, and what a recipient must be looked up by.
+
+In: normalised subjects and addresses. Out: 16-byte keys. Nothing is refused: every text has a key.
+
+A key is BLAKE2b-128 (RFC 7693) of the normalised text, keyed with the secret of `store.hash_key_file` when there
+is one, so that neither a store nor a reply shows whom it is about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from sendgate.address import Address
+from sendgate.entry import Kind, Subject, local_text
+
+KEY_OCTETS = 16
+REF_DIGITS = 8
+KEY_SCHEME = "key:"
+
+_HASHES = (
+    (Kind.SHA256, "sha256", hashlib.sha256),
+    (Kind.SHA1, "sha1", hashlib.sha1),
+    (Kind.MD5, "md5", hashlib.md5),
+)
+
+
+class Keyer:
+    """Makes keys, with or without a secret (bytes, at most 64)."""
+
+    def __init__(self, secret: bytes = b"") -> None:
+        self.secret = secret
+
+    def key(self, text: str) -> bytes:
+        """The key of a normalised text, 16 bytes."""
+        return hashlib.blake2b(text.encode(), digest_size=KEY_OCTETS, key=self.secret).digest()
+
+    def subject_key(self, subject: Subject, mailbox_wide: bool) -> bytes:
+        """The key an entry about `subject` is filed under."""
+        if subject.text.startswith(KEY_SCHEME):
+            return bytes.fromhex(subject.text.rpartition(":")[2])
+        return self.key(subject.matched_text(mailbox_wide))
+
+    def stored_text(self, subject: Subject, key: bytes) -> str:
+        """How a store writes the subject down: in clear, or by its key when there is a secret."""
+        if not self.secret or subject.text.startswith(KEY_SCHEME):
+            return subject.text
+        kind = "" if subject.kind is Kind.ADDRESS else f"{subject.kind.name.lower()}:"
+        return f"{KEY_SCHEME}{kind}{key.hex()}"
+
+
+def ref_of(key: bytes) -> str:
+    """The reference a reply shows: the first 8 hex digits of the key, which `explain` finds by range."""
+    return key[: REF_DIGITS // 2].hex()
+
+
+def domain_texts(domain: str) -> list[str]:
+    """The subjects that name `domain`: itself, then it and each parent as a subtree, nearest first."""
+    labels = domain.split(".") if not domain.startswith("[") else [domain]
+    subtrees = ["@." + ".".join(labels[index:]) for index in range(len(labels))]
+    return ["@" + domain, *subtrees]
+
+
+def local_and_hash_texts(address: Address, kinds: int) -> Iterator[str]:
+    """The subjects other than the address itself and its domain, limited to the `kinds` (bits) a store holds."""
+    if kinds & Kind.LOCAL.value:
+        yield local_text(address.local)
+    for kind, scheme, function in _HASHES:
+        if kinds & kind.value:
+            yield f"{scheme}:{function(address.text.encode(), usedforsecurity=False).hexdigest()}"

@@ -1,0 +1,248 @@
+"""The settings: one YAML file and the environment, validated whole, frozen.
+
+In: the path of the file (or None for defaults alone) and the environment. Out: `Settings`.
+Refused: `SettingsError` with every mistake at once, each with its place (file, line, dotted key or variable).
+
+Every key can be given as `SENDGATE_<SECTION>__<KEY>`, whose value is read as YAML and wins over the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from sendgate.decision import Action, Rules
+from sendgate.entry import Reason, check_name
+from sendgate.settings_file import SettingsError, read_environment, read_file
+from sendgate.units import parse_duration, parse_size
+
+DEFAULT_PATH = "/etc/sendgate/sendgate.yaml"
+
+Seconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=1)]
+Octets = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+
+
+def _with_campaign_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if "campaign" not in groups:
+        raise ValueError("needs a group named campaign: (?P<campaign>...)")
+    return pattern
+
+
+def _regular_expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+def _socket(value: str) -> str:
+    if re.fullmatch(r"unix:/.+", value) or re.fullmatch(r"inet6?:\d+@\S+", value):
+        return value
+    postfix = re.fullmatch(r"inet:(\[[0-9A-Fa-f:.]+\]|[^\s:]+):(\d+)", value)
+    if postfix:
+        return f"inet:{postfix[2]}@{postfix[1]}"
+    raise ValueError("must be unix:/path, inet:port@host or inet:host:port")
+
+
+def _listen(value: str) -> str:
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:]+):(\d+)", value)
+    if not match or int(match[2]) > 65535:
+        raise ValueError("must be host:port or [address]:port")
+    return value
+
+
+def _octal(value: object) -> str:
+    text = str(value)
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError('must be an octal mode in quotes, such as "0660"')
+    return text
+
+
+def _store_url(value: str) -> str:
+    if value.startswith("lmdb:///"):
+        return value
+    raise ValueError("must be lmdb:///absolute/path")
+
+
+CampaignPattern = Annotated[str, AfterValidator(_with_campaign_group)]
+Pattern = Annotated[str, AfterValidator(_regular_expression)]
+StreamName = Annotated[str, AfterValidator(lambda name: check_name(name, "stream"))]
+ListName = Annotated[str, AfterValidator(lambda name: check_name(name, "list"))]
+CampaignName = Annotated[str, AfterValidator(lambda name: check_name(name, "campaign"))]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class MilterSettings(_Section):
+    socket: Annotated[str, AfterValidator(_socket)] = "unix:/run/sendgate/milter.sock"
+    """Where Postfix connects: `unix:/path`, or `inet:port@host` (Postfix writes it `inet:host:port`)."""
+    socket_mode: Annotated[str, BeforeValidator(_octal)] = "0660"
+    """Mode of a Unix socket, octal. Postfix's user must be able to write to it."""
+    socket_group: str | None = None
+    """Group that owns a Unix socket; null leaves the group of the process."""
+    workers: int = Field(default=0, ge=0, le=256)
+    """Worker processes; 0 is one for each core."""
+    recycle_after: int = Field(default=100_000, ge=0)
+    """A worker is replaced after this many messages; 0 is never."""
+    worker_memory: Octets = 256 * 2**20
+    """A worker is replaced when its own memory (without the mapped list) grows beyond this."""
+    drain: Seconds = 300
+    """How long a replaced worker may go on with the SMTP sessions it has; longer ones are cut off with a 451."""
+
+
+class StoreSettings(_Section):
+    url: Annotated[str, AfterValidator(_store_url)] = "lmdb:///var/lib/sendgate"
+    """The origin of the lists: `lmdb:///folder`, embedded: origin and replica in one file."""
+    replica: str = "/var/lib/sendgate/replica"
+    """Folder of this pod's replica when the origin is a server; not used by an embedded store."""
+    max_staleness: Seconds = 6 * 3600
+    """A replica that is older turns every pass into 451 4.3.0; an embedded store is never stale."""
+    hash_key_file: str | None = None
+    """File with a secret (1 to 64 bytes): the store then holds keyed hashes instead of addresses."""
+    max_size: Octets = 64 * 2**30
+    """Largest size that the store's file may grow to. Address space is reserved, not disk or memory."""
+    sweep_every: Seconds = 3600
+    """How often expired entries are deleted. They stop to count at their second, swept or not."""
+
+
+class OpsSettings(_Section):
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9102"
+    """Address of the HTTP server with /metrics, /healthz and /readyz."""
+
+
+class CampaignSettings(_Section):
+    model_config = ConfigDict(populate_by_name=True)
+    sources: tuple[Literal["envid", "sender", "sasl", "env"], ...] = Field(
+        default=("envid", "sender", "sasl", "env"), alias="from"
+    )
+    """Where a campaign's name is looked for, in this order; the first that has one wins, none is `unknown`."""
+    envid_pattern: CampaignPattern = r"^(?P<campaign>[^+:;/=@]+)"
+    """Finds the campaign in the ENVID of MAIL FROM; the rest of it may number the message."""
+    sender_pattern: CampaignPattern = r"^bounce\+(?P<campaign>[^+=@]+)"
+    """Finds the campaign in the envelope sender."""
+    sasl_pattern: CampaignPattern = r"^(?P<campaign>[^@]+)"
+    """Finds the campaign in the SASL login name."""
+    header: str | None = Field(default="X-Campaign-ID", pattern=r"^[!-9;-~]+$")
+    """Header that refines the label of passed messages when ENVID and sender named none; null: none is read."""
+    max_labels: int = Field(default=500, ge=1, le=100_000)
+    """Campaigns that get a label of their own in metrics; the rest is counted as `other`."""
+    streams: dict[StreamName, Pattern] = Field(default_factory=dict)
+    """Streams by name, each with a pattern of the campaigns in it; the first that matches wins."""
+
+
+class ActionSettings(_Section):
+    default: Action = Action.REJECT
+    """What happens to a recipient with an entry: reject, tempfail, hold, discard or observe."""
+    trap: Action | None = None
+    legal: Action | None = None
+    complaint: Action | None = None
+    unsubscribe: Action | None = None
+    hard_bounce: Action | None = None
+    invalid_domain: Action | None = None
+    disposable: Action | None = None
+    role: Action | None = None
+    typo: Action | None = None
+    soft_bounce: Action | None = Action.TEMPFAIL
+    manual: Action | None = None
+
+
+class ObserveSettings(_Section):
+    all: bool = False
+    """Dry run of everything: nothing is refused, all is counted as would_reject."""
+    lists: frozenset[ListName] = frozenset()
+    """Lists in dry run."""
+    campaigns: frozenset[CampaignName] = frozenset()
+    """Campaigns in dry run."""
+
+
+class ListSettings(_Section):
+    match: Literal["mailbox", "exact"] | None = None
+    """Whether entries of this list match the mailbox or the exact address; null goes by reason."""
+
+
+class Settings(_Section):
+    """All settings. `campaign_id` is the pod's CAMPAIGN_ID, which only the environment can give."""
+
+    milter: MilterSettings = MilterSettings()
+    store: StoreSettings = StoreSettings()
+    ops: OpsSettings = OpsSettings()
+    campaign: CampaignSettings = CampaignSettings()
+    actions: ActionSettings = ActionSettings()
+    observe: ObserveSettings = ObserveSettings()
+    lists: dict[ListName, ListSettings] = Field(default_factory=dict)
+    campaign_id: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _check_campaign_id(self) -> Settings:
+        if self.campaign_id:
+            check_name(self.campaign_id, "campaign")
+        return self
+
+    def rules(self) -> Rules:
+        """The part that decisions are made by."""
+        actions = {
+            reason: getattr(self.actions, reason, None) for reason in Reason if reason is not Reason.ALLOW
+        }
+        return Rules(
+            default_action=self.actions.default,
+            actions={reason: action for reason, action in actions.items() if action is not None},
+            observe_all=self.observe.all,
+            observed_lists=self.observe.lists,
+            observed_campaigns=self.observe.campaigns,
+        )
+
+    def match_by_list(self) -> dict[str, bool]:
+        """Lists that say how their entries match: True for the mailbox, False for the exact address."""
+        return {name: given.match == "mailbox" for name, given in self.lists.items() if given.match}
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read and validate. `path` None means: SENDGATE_CONFIG, else the default path if there is a file.
+
+    Raises SettingsError with all mistakes.
+    """
+    chosen = path or Path(environment.get("SENDGATE_CONFIG", DEFAULT_PATH))
+    required = path is not None or "SENDGATE_CONFIG" in environment
+    document = read_file(chosen, required)
+    problems = read_environment(environment, document)
+    if "campaign_id" in document.values:
+        problems.append(f"{document.place(('campaign_id',))}: unknown key")
+        del document.values["campaign_id"]
+    try:
+        settings = Settings.model_validate(
+            {**document.values, "campaign_id": environment.get("CAMPAIGN_ID", "")}
+        )
+    except ValidationError as error:
+        problems += [f"{document.place(_place(item['loc']))}: {_words(item)}" for item in error.errors()]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    return tuple(str(part) for part in location if part != "[key]")
+
+
+def _words(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown key"
+    return str(item["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,160 @@
+"""The embedded origin: the LMDB file that the gate reads is also the one that commands write.
+
+In: changes and rows. Out: counts and entries. Refused: `StoreError`s, `ShrinkError`; then nothing has changed:
+every call is one LMDB transaction. LMDB lets one writer in at a time and never makes a reader wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import lmdb
+
+from sendgate.entry import MAILBOX_WIDE, Add, Change, Entry, Reason, Remove, RemoveList, Scope, Subject
+from sendgate.keys import Keyer
+from sendgate.store.bulk import BulkLoad
+from sendgate.store.environment import Environment
+from sendgate.store.origin import Applied, LoadOptions, Progress, Row
+from sendgate.store.record import EXPIRY, NUMBER, Label, entry, unpack_details, unpack_records
+from sendgate.store.replica import read_counts, read_label, read_position
+from sendgate.store.writer import Writer
+
+SWEEP_BATCH = 10_000
+
+
+class EmbeddedOrigin:
+    """The lists in one LMDB file, open for writing; created when it is not there.
+
+    match_by_list: lists whose entries match the mailbox (True) or the exact address (False) whatever their reason.
+    """
+
+    def __init__(
+        self, folder: Path, keyer: Keyer, max_size: int, match_by_list: Mapping[str, bool] | None = None
+    ) -> None:
+        self._environment = Environment(folder, max_size, keyer.secret, write=True)
+        self._keyer = keyer
+        self._match_by_list = match_by_list or {}
+
+    def label(self, like: Entry) -> Label:
+        """The label an entry gets, with how it matches."""
+        wide = self._match_by_list.get(like.list, like.reason in MAILBOX_WIDE)
+        return Label(like.reason, like.scope, like.list, wide)
+
+    def apply(self, changes: Iterable[Change]) -> Applied:
+        applied = Applied()
+        with self._environment.begin(write=True) as txn:
+            writer = Writer(txn, self._environment)
+            for change in changes:
+                self._apply(writer, change, applied)
+            writer.finish()
+        return applied
+
+    def load(self, rows: Iterable[Row], options: LoadOptions, progress: Progress) -> Applied:
+        loader = BulkLoad(self._environment, self._keyer, self.label, options, progress)
+        return loader.run(rows)
+
+    def get(self, subject: Subject) -> list[Entry]:
+        entries = []
+        with self._environment.begin() as txn:
+            for key in self._keys_of(subject):
+                value = txn.get(key, b"", db=self._environment.databases["keys"])
+                entries += self._entries(txn, value)
+        return entries
+
+    def scan(
+        self, list_name: str | None = None, reason: Reason | None = None, scope: Scope | None = None
+    ) -> Iterator[Entry]:
+        with self._environment.begin() as txn:
+            labels: dict[int, Label] = {}
+            for _, value in txn.cursor(db=self._environment.databases["entries"]):
+                details = unpack_details(value)
+                label = labels.get(details.label)
+                if label is None:
+                    label = labels[details.label] = read_label(txn, self._environment, details.label)
+                if (
+                    list_name in (None, label.list)
+                    and reason in (None, label.reason)
+                    and scope in (None, label.scope)
+                ):
+                    yield entry(label, details)
+
+    def by_ref(self, ref: str) -> list[Entry]:
+        prefix = bytes.fromhex(ref)
+        entries = []
+        with self._environment.begin() as txn, txn.cursor(db=self._environment.databases["keys"]) as cursor:
+            if cursor.set_range(prefix):
+                for key, value in cursor:
+                    if not key.startswith(prefix):
+                        break
+                    entries += self._entries(txn, value)
+        return entries
+
+    def counts(self) -> dict[Label, int]:
+        with self._environment.begin() as txn:
+            return read_counts(txn, self._environment)
+
+    def position(self) -> int:
+        with self._environment.begin() as txn:
+            return read_position(txn, self._environment)
+
+    def sweep(self, now: float) -> int:
+        """Delete expired entries, in batches so that other writers get their turn. Returns how many."""
+        swept = 0
+        while True:
+            batch = self._sweep_batch(int(now))
+            swept += batch
+            if batch < SWEEP_BATCH:
+                return swept
+
+    def close(self) -> None:
+        self._environment.close()
+
+    def _sweep_batch(self, now: int) -> int:
+        expired = []
+        with self._environment.begin(write=True) as txn:
+            for key in txn.cursor(db=self._environment.databases["expiry"]).iternext(values=False):
+                expires, number = EXPIRY.unpack(key)
+                if expires > now or len(expired) == SWEEP_BATCH:
+                    break
+                expired.append(number)
+            writer = Writer(txn, self._environment)
+            for number in expired:
+                self._remove_number(writer, number)
+            if expired:
+                writer.finish()
+        return len(expired)
+
+    def _apply(self, writer: Writer, change: Change, applied: Applied) -> None:
+        match change:
+            case Add(new):
+                label = self.label(new)
+                key = self._keyer.subject_key(new.subject, label.mailbox_wide)
+                stored = self._keyer.stored_text(new.subject, key)
+                outcome = writer.add(key, writer.label_number(label), new.subject.kind, new, stored)
+                setattr(applied, outcome, getattr(applied, outcome) + 1)
+            case Remove(subject, reason, scope, list_name):
+                for key in self._keys_of(subject):
+                    applied.removed += writer.remove(key, reason, scope, list_name)
+            case RemoveList(list_name):
+                applied.removed += self._remove_list(writer, list_name)
+
+    def _remove_list(self, writer: Writer, list_name: str) -> int:
+        numbers = writer.numbers_of_list(list_name)
+        for number in numbers:
+            self._remove_number(writer, number)
+        return len(numbers)
+
+    def _remove_number(self, writer: Writer, number: int) -> None:
+        writer.remove_number(writer.key_of(number, self._keyer), number)
+
+    def _keys_of(self, subject: Subject) -> list[bytes]:
+        """Where entries about a subject can be: under its own text and under its mailbox's."""
+        return list(dict.fromkeys(self._keyer.subject_key(subject, wide) for wide in (False, True)))
+
+    def _entries(self, txn: lmdb.Transaction, value: bytes) -> list[Entry]:
+        entries = []
+        for record in unpack_records(value):
+            stored = txn.get(NUMBER.pack(record.number), b"", db=self._environment.databases["entries"])
+            entries.append(entry(read_label(txn, self._environment, record.label), unpack_details(stored)))
+        return entries

@@ -1,0 +1,164 @@
+"""The LMDB file: open it, name its databases, translate its errors. The only place that knows lmdb's own names.
+
+In: the folder, the size limit, the secret's fingerprint. Out: an `Environment`.
+Refused: `StoreError`s: missing, damaged, cut short, not readable, written with another secret, no room.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+
+from sendgate.store.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreMissingError,
+    WrongKeyError,
+)
+from sendgate.store.record import FORMAT
+
+DATABASES = ("keys", "entries", "labels", "counts", "expiry", "meta")
+MAX_READERS = 1024
+DATA_FILE = "data.mdb"
+
+_DAMAGED = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+    lmdb.NotFoundError,
+)
+_FULL = (lmdb.MapFullError, lmdb.DiskError)
+
+
+class Environment:
+    """An open LMDB environment with the databases of `record`.
+
+    Open it after a fork, never before: neither locks nor mapped pages may be shared with a child.
+    """
+
+    def __init__(self, folder: Path, max_size: int, secret: bytes, *, write: bool) -> None:
+        self.folder = folder
+        self.file = folder / DATA_FILE
+        with translated(folder):
+            self._open(max_size, write)
+            try:
+                self._check(secret, write)
+            except BaseException:
+                self.env.close()
+                raise
+
+    def _open(self, max_size: int, write: bool) -> None:
+        if write:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        elif not self.file.exists():
+            raise StoreMissingError(
+                f"{self.folder}: no store; `sendgate add` or `sendgate import` creates it"
+            )
+        self.env = lmdb.open(
+            str(self.folder),
+            map_size=max_size,
+            readonly=not write,
+            create=write,
+            max_dbs=len(DATABASES),
+            max_readers=MAX_READERS,
+            max_spare_txns=16,
+            mode=0o660,
+            readahead=False,
+        )
+        self.psize = int(self.env.stat()["psize"])
+        self.env.reader_check()
+
+    def _check(self, secret: bytes, write: bool) -> None:
+        self.check_length()
+        stat = self.file.stat()
+        self.identity = (stat.st_dev, stat.st_ino)
+        with self.env.begin(write=write) as txn:
+            if write and not txn.stat()["entries"]:
+                self._create(txn, secret)
+            elif not txn.stat()["entries"]:
+                raise StoreMissingError(f"{self.folder}: the store is empty; `sendgate import` fills it")
+        self.databases = {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}
+        with self.env.begin() as txn:
+            meta = self.databases["meta"]
+            if txn.get(b"format", db=meta) != FORMAT:
+                raise StoreCorruptError(f"{self.file}: not a store of this version of Sendgate")
+            if txn.get(b"secret", db=meta) != _fingerprint(secret):
+                raise WrongKeyError(f"{self.folder}: written with another store.hash_key_file; name that one")
+
+    def _create(self, txn: lmdb.Transaction, secret: bytes) -> None:
+        for name in DATABASES:
+            self.env.open_db(name.encode(), txn=txn)
+        meta = self.env.open_db(b"meta", txn=txn)
+        txn.put(b"format", FORMAT, db=meta)
+        txn.put(b"secret", _fingerprint(secret), db=meta)
+
+    def check_length(self) -> None:
+        """Raise StoreCorruptError when the file is shorter than its pages: reading on would be a bus error."""
+        needed = (int(self.env.info()["last_pgno"]) + 1) * self.psize
+        if self.file.stat().st_size < needed:
+            raise StoreCorruptError(
+                f"{self.file}: cut short; restore it from a copy or import the lists again"
+            )
+
+    def check_current(self) -> None:
+        """Raise a StoreError when the file at the path is no longer the one that is open, or is cut short."""
+        with translated(self.folder):
+            stat = self.file.stat()
+            if (stat.st_dev, stat.st_ino) != self.identity:
+                raise StoreMissingError(f"{self.folder}: replaced by another file")
+            self.check_length()
+
+    @contextmanager
+    def begin(self, *, write: bool = False) -> Iterator[lmdb.Transaction]:
+        """A transaction; a writing one is committed at the end, or undone by an exception."""
+        with translated(self.folder), self.env.begin(write=write) as txn:
+            yield txn
+
+    def close(self) -> None:
+        self.env.close()
+
+
+@contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Turn lmdb's and the system's errors into StoreErrors that name the folder."""
+    try:
+        yield
+    except _FULL as error:
+        raise _full(folder, error) from error
+    except _DAMAGED as error:
+        raise StoreCorruptError(
+            f"{folder}: damaged: {error}; restore it from a copy or import the lists again"
+        ) from error
+    except FileNotFoundError as error:
+        raise StoreMissingError(f"{folder}: no store: {error}") from error
+    except (lmdb.Error, OSError) as error:
+        if _errno(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _full(folder, error) from error
+        raise StoreError(f"{folder}: {error}") from error
+
+
+def _full(folder: Path, error: Exception) -> StoreFullError:
+    return StoreFullError(
+        f"{folder}: no room: {error}; free disk space or raise store.max_size. Nothing was changed."
+    )
+
+
+def _errno(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    code = getattr(error, "code", None)
+    return code if isinstance(code, int) else None
+
+
+def _fingerprint(secret: bytes) -> bytes:
+    """Tells secrets apart without telling the secret; empty for none."""
+    return hashlib.blake2b(b"sendgate store", key=secret, digest_size=16).digest() if secret else b"none"

@@ -1,0 +1,230 @@
+"""Changes to the embedded store within one write transaction, entry by entry.
+
+In: an open transaction. Out: changed databases, counts and position, all consistent when `finish` has run.
+Refused: nothing of its own; what is found broken is a `StoreCorruptError`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Literal
+
+import lmdb
+
+from sendgate.entry import Entry, Kind, Reason, Scope, parse_subject
+from sendgate.keys import Keyer
+from sendgate.store.environment import Environment
+from sendgate.store.errors import StoreFullError
+from sendgate.store.record import (
+    COUNT,
+    EXPIRY,
+    NUMBER,
+    Details,
+    Label,
+    Record,
+    pack_details,
+    pack_label,
+    pack_records,
+    unpack_details,
+    unpack_label,
+    unpack_records,
+)
+from sendgate.store.replica import kind_name
+
+Outcome = Literal["added", "refreshed", "unchanged"]
+MAX_NUMBER = 2**32 - 1
+
+
+class Writer:
+    """Counters and labels of one write transaction, written back by `finish`."""
+
+    def __init__(self, txn: lmdb.Transaction, environment: Environment) -> None:
+        self.txn = txn
+        self._db = environment.databases
+        self.next_number = self._meta(b"next number")
+        self.first_new_number = self.next_number
+        self.touched: bytearray | None = None
+        self._position = self._meta(b"position")
+        self._labels: dict[int, Label] = {}
+        for number, value in txn.cursor(db=self._db["labels"]):
+            self._labels[NUMBER.unpack(number)[0]] = unpack_label(value)
+        self._numbers = {label: number for number, label in self._labels.items()}
+        self._counts: dict[int, int] = {}
+        self._kinds: dict[Kind, int] = {}
+
+    def watch_touched(self) -> None:
+        """From now on note which entries are added again, for `is_stale`; a bit each."""
+        self.touched = bytearray(self.next_number // 8 + 1)
+
+    def is_stale(self, number: int) -> bool:
+        """Whether an entry is older than this transaction and was not added again in it."""
+        old = number < self.first_new_number
+        return old and self.touched is not None and not self.touched[number // 8] & (1 << number % 8)
+
+    def add(self, key: bytes, label_number: int, kind: Kind, new: Entry, stored_subject: str) -> Outcome:
+        """File an entry under `key`, or refresh the one that is there with the same identity.
+
+        new: all but its subject is used; the subject is given as `kind` and as it is to be stored.
+        """
+        records = unpack_records(self.txn.get(key, b"", db=self._db["keys"]))
+        for index, record in enumerate(records):
+            if record.label == label_number:
+                self._touch(record.number)
+                return self._refresh(key, records, index, new)
+        number = self.take_number()
+        records.append(Record(label_number, new.created, new.expires or 0, number))
+        self.txn.put(key, pack_records(records), db=self._db["keys"])
+        details = Details(
+            label_number, new.created, new.expires or 0, new.origin, new.strikes, stored_subject, new.note
+        )
+        self.put_details(number, details)
+        self.count(label_number, kind, 1)
+        return "added"
+
+    def remove(self, key: bytes, reason: Reason | None, scope: Scope | None, list_name: str | None) -> int:
+        """Remove the entries under `key` that fit; None fits all. Returns how many."""
+        records = unpack_records(self.txn.get(key, b"", db=self._db["keys"]))
+        kept = []
+        for record in records:
+            label = self._labels[record.label]
+            fits = (
+                reason in (None, label.reason)
+                and scope in (None, label.scope)
+                and list_name in (None, label.list)
+            )
+            if not fits:
+                kept.append(record)
+                continue
+            self._forget(record.number)
+        self._put_records(key, kept)
+        return len(records) - len(kept)
+
+    def remove_number(self, key: bytes, number: int) -> None:
+        """Remove the one entry of this number, filed under `key`."""
+        records = unpack_records(self.txn.get(key, b"", db=self._db["keys"]))
+        self._forget(number)
+        self._put_records(key, [record for record in records if record.number != number])
+
+    def take_number(self) -> int:
+        """A number for a new entry."""
+        if self.next_number > MAX_NUMBER:
+            raise StoreFullError(
+                "all 4,294,967,295 entry numbers are used; export the lists into a new store"
+            )
+        self.next_number += 1
+        return self.next_number - 1
+
+    def label(self, number: int) -> Label:
+        return self._labels[number]
+
+    def label_number(self, label: Label) -> int:
+        """The number of a label, new if it has none yet."""
+        number = self._numbers.get(label)
+        if number is None:
+            number = len(self._labels) + 1
+            self._labels[number] = label
+            self._numbers[label] = number
+            self.txn.put(NUMBER.pack(number), pack_label(label), db=self._db["labels"])
+        return number
+
+    def label_numbers(self, list_name: str) -> set[int]:
+        """The numbers of all labels of a list."""
+        return {number for number, label in self._labels.items() if label.list == list_name}
+
+    def numbers_of_list(self, list_name: str) -> array[int]:
+        """The numbers of all entries of a list; 4 bytes each, since a list can have millions."""
+        labels = self.label_numbers(list_name)
+        entries = self.txn.cursor(db=self._db["entries"])
+        return array(
+            "I", (NUMBER.unpack(key)[0] for key, value in entries if NUMBER.unpack_from(value)[0] in labels)
+        )
+
+    def key_of(self, number: int, keyer: Keyer) -> bytes:
+        """The key that an entry is filed under."""
+        details = self.details(number)
+        return keyer.subject_key(parse_subject(details.subject), self._labels[details.label].mailbox_wide)
+
+    def details(self, number: int) -> Details:
+        return unpack_details(self.txn.get(NUMBER.pack(number), b"", db=self._db["entries"]))
+
+    def put_details(self, number: int, details: Details) -> None:
+        self.txn.put(NUMBER.pack(number), pack_details(details), db=self._db["entries"])
+        if details.expires:
+            self.txn.put(EXPIRY.pack(details.expires, number), b"", db=self._db["expiry"])
+
+    def count(self, label_number: int, kind: Kind, difference: int) -> None:
+        """Note that there are more or fewer entries of a label and of a kind of subject."""
+        self._counts[label_number] = self._counts.get(label_number, 0) + difference
+        self._kinds[kind] = self._kinds.get(kind, 0) + difference
+        self._position += 1
+
+    def count_of_list(self, list_name: str) -> int:
+        """Entries of a list as this transaction would leave them."""
+        return sum(self._label_count(number) for number in self.label_numbers(list_name))
+
+    def changed(self, difference: int = 1) -> None:
+        """Move the position on for changes that alter no count."""
+        self._position += difference
+
+    def finish(self) -> None:
+        """Write counters back; the last call before the commit."""
+        for number in self._counts:
+            self.txn.put(NUMBER.pack(number), COUNT.pack(self._label_count(number)), db=self._db["counts"])
+        for kind, difference in self._kinds.items():
+            self._put_meta(kind_name(kind), self._meta(kind_name(kind)) + difference)
+        self._put_meta(b"next number", self.next_number)
+        self._put_meta(b"position", self._position)
+
+    def refreshed_expiry(self, old: int, new: int) -> int:
+        """Expiry after adding again: the later one; 0 is never."""
+        return 0 if 0 in (old, new) else max(old, new)
+
+    def _refresh(self, key: bytes, records: list[Record], index: int, new: Entry) -> Outcome:
+        record = records[index]
+        details = self.details(record.number)
+        expires = self.refreshed_expiry(record.expires, new.expires or 0)
+        updated = details._replace(
+            expires=expires,
+            origin=new.origin,
+            strikes=max(details.strikes, new.strikes),
+            note=new.note or details.note,
+        )
+        if updated == details:
+            return "unchanged"
+        if expires != record.expires:
+            self._forget_expiry(record.expires, record.number)
+            records[index] = record._replace(expires=expires)
+            self._put_records(key, records)
+        self.put_details(record.number, updated)
+        self.changed()
+        return "refreshed"
+
+    def _touch(self, number: int) -> None:
+        if self.touched is not None and number < self.first_new_number:
+            self.touched[number // 8] |= 1 << number % 8
+
+    def _forget(self, number: int) -> None:
+        details = self.details(number)
+        self._forget_expiry(details.expires, number)
+        self.txn.delete(NUMBER.pack(number), db=self._db["entries"])
+        self.count(details.label, parse_subject(details.subject).kind, -1)
+
+    def _forget_expiry(self, expires: int, number: int) -> None:
+        if expires:
+            self.txn.delete(EXPIRY.pack(expires, number), db=self._db["expiry"])
+
+    def _put_records(self, key: bytes, records: list[Record]) -> None:
+        if records:
+            self.txn.put(key, pack_records(records), db=self._db["keys"])
+        else:
+            self.txn.delete(key, db=self._db["keys"])
+
+    def _label_count(self, number: int) -> int:
+        stored = COUNT.unpack(self.txn.get(NUMBER.pack(number), COUNT.pack(0), db=self._db["counts"]))[0]
+        return int(stored) + self._counts.get(number, 0)
+
+    def _meta(self, name: bytes) -> int:
+        return int(COUNT.unpack(self.txn.get(name, COUNT.pack(0), db=self._db["meta"]))[0])
+
+    def _put_meta(self, name: bytes, value: int) -> None:
+        self.txn.put(name, COUNT.pack(value), db=self._db["meta"])
