@@ -99,11 +99,7 @@ def decide(found: Sequence[Found], campaign: Campaign, now: float, rules: Rules)
     """
     if not found:
         return PASS
-    live = [
-        entry
-        for entry in found
-        if not entry.expired(now) and entry.scope.covers(campaign.name, campaign.stream)
-    ]
+    live = [entry for entry in found if not entry.expired(now) and entry.scope.covers(campaign.name, campaign.stream)]
     enforced, observed = _split(live, campaign, rules)
     if any(entry.reason is Reason.ALLOW for entry in enforced):
         enforced = [entry for entry in enforced if entry.reason in OVERRIDES_ALLOW]

@@ -231,16 +231,12 @@ def check_note(text: str) -> str:
 
 def _parse_hash(scheme: str, digits: str) -> Subject:
     if len(digits) != _HASH_DIGITS[scheme] or not re.fullmatch(r"[0-9a-f]+", digits):
-        raise EntryError(
-            f"'{scheme}:{digits}' is no subject: {scheme} takes {_HASH_DIGITS[scheme]} hex digits"
-        )
+        raise EntryError(f"'{scheme}:{digits}' is no subject: {scheme} takes {_HASH_DIGITS[scheme]} hex digits")
     return Subject(Kind[scheme.upper()], f"{scheme}:{digits}")
 
 
 def _parse_key(text: str) -> Subject:
     match = _KEY_TEXT.fullmatch(text)
     if not match or (match[1] or "address").upper() not in Kind.__members__:
-        raise EntryError(
-            f"{text!r} is no subject: a key is key:<32 hex digits> or key:<kind>:<32 hex digits>"
-        )
+        raise EntryError(f"{text!r} is no subject: a key is key:<32 hex digits> or key:<kind>:<32 hex digits>")
     return Subject(Kind[(match[1] or "address").upper()], text)

@@ -10,6 +10,7 @@ one takes over its identifier, and so goes on counting where that one stopped.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -49,8 +50,6 @@ class CampaignLabels:
         return campaign if self._register(campaign) else OTHER
 
     def _register(self, campaign: str) -> bool:
-        import fcntl
-
         with self._path.open("a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
@@ -79,7 +78,7 @@ class Metrics:
 
     def __init__(self, folder: Path, identifier: str, max_labels: int = 500) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-        values.ValueClass = values.MultiProcessValue(lambda: identifier)
+        values.ValueClass = values.MultiProcessValue(lambda: identifier)  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         self._labels = CampaignLabels(folder, max_labels)
         self._recipients = Counter(
@@ -122,9 +121,7 @@ class Metrics:
         self._config_reloads = Counter(
             "sendgate_config_reloads", "Reloads of the settings, by result.", ["result"], registry=registry
         )
-        self._swept = Counter(
-            "sendgate_swept_entries", "Expired entries that were deleted.", registry=registry
-        )
+        self._swept = Counter("sendgate_swept_entries", "Expired entries that were deleted.", registry=registry)
 
     def recipients(self, campaign: str, decision: str, reason: str, count: int = 1) -> None:
         """Count recipients. decision: one of DECISIONS; reason: of the entry, a cause, or `none`."""
@@ -164,7 +161,7 @@ class Metrics:
 def collect(folder: Path, more: Iterable[Collector] = ()) -> bytes:
     """The text exposition of all processes' metrics in `folder`, and of `more` collectors."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
     for collector in more:
         registry.register(collector)
     return generate_latest(registry)

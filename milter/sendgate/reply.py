@@ -38,11 +38,7 @@ def reply_to(decision: Decision, recipient: str) -> Reply | None:
     match decision:
         case Decision(Verdict.REJECT | Verdict.TEMPFAIL, Cause.ENTRY, entry) if entry is not None:
             text = f"{shown}: recipient suppressed: {entry.reason} (ref {entry.ref})"
-            return (
-                Reply("550", "5.7.1", text)
-                if decision.verdict is Verdict.REJECT
-                else Reply("451", "4.7.1", text)
-            )
+            return Reply("550", "5.7.1", text) if decision.verdict is Verdict.REJECT else Reply("451", "4.7.1", text)
         case Decision(cause=Cause.STORE_UNAVAILABLE):
             return Reply("451", "4.3.0", f"{shown}: suppression list not available, try again later")
         case Decision(cause=Cause.REPLICA_STALE):

@@ -199,9 +199,7 @@ class Settings(_Section):
 
     def rules(self) -> Rules:
         """The part that decisions are made by."""
-        actions = {
-            reason: getattr(self.actions, reason, None) for reason in Reason if reason is not Reason.ALLOW
-        }
+        actions = {reason: getattr(self.actions, reason, None) for reason in Reason if reason is not Reason.ALLOW}
         return Rules(
             default_action=self.actions.default,
             actions={reason: action for reason, action in actions.items() if action is not None},
@@ -228,9 +226,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         problems.append(f"{document.place(('campaign_id',))}: unknown key")
         del document.values["campaign_id"]
     try:
-        settings = Settings.model_validate(
-            {**document.values, "campaign_id": environment.get("CAMPAIGN_ID", "")}
-        )
+        settings = Settings.model_validate({**document.values, "campaign_id": environment.get("CAMPAIGN_ID", "")})
     except ValidationError as error:
         problems += [f"{document.place(_place(item['loc']))}: {_words(item)}" for item in error.errors()]
     if problems:

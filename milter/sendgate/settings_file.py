@@ -49,9 +49,7 @@ def read_file(path: Path, required: bool) -> Document:
     except FileNotFoundError:
         if not required:
             return document
-        raise SettingsError(
-            [f"{path}: no such file; name another with --config or SENDGATE_CONFIG"]
-        ) from None
+        raise SettingsError([f"{path}: no such file; name another with --config or SENDGATE_CONFIG"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path}: cannot be read: {error}"]) from None
     try:

@@ -12,9 +12,9 @@ fastest and packs densest, and only one file in 256 is in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 
 import lmdb
 
@@ -58,10 +58,8 @@ class BulkLoad:
         with translated(store), spill_folder(store) as folder:
             spill = Spill(folder, self._keyer, self._label_of)
             spill.write(rows)
-            try:
+            with suppress(_Undo):
                 self._merge(spill)
-            except _Undo:
-                pass
         return self._applied
 
     def _merge(self, spill: Spill) -> None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import lmdb
-
 from sendgate.entry import MAILBOX_WIDE, Add, Change, Entry, Reason, Remove, RemoveList, Scope, Subject
 from sendgate.keys import Keyer
 from sendgate.store.bulk import BulkLoad
-from sendgate.store.environment import Environment
+from sendgate.store.environment import Environment, Transaction
 from sendgate.store.origin import Applied, LoadOptions, Progress, Row
 from sendgate.store.record import EXPIRY, NUMBER, Label, entry, unpack_details, unpack_records
 from sendgate.store.replica import read_counts, read_label, read_position
@@ -72,11 +70,7 @@ class EmbeddedOrigin:
                 label = labels.get(details.label)
                 if label is None:
                     label = labels[details.label] = read_label(txn, self._environment, details.label)
-                if (
-                    list_name in (None, label.list)
-                    and reason in (None, label.reason)
-                    and scope in (None, label.scope)
-                ):
+                if list_name in (None, label.list) and reason in (None, label.reason) and scope in (None, label.scope):
                     yield entry(label, details)
 
     def by_ref(self, ref: str) -> list[Entry]:
@@ -111,7 +105,7 @@ class EmbeddedOrigin:
         self._environment.close()
 
     def _sweep_batch(self, now: int) -> int:
-        expired = []
+        expired: list[int] = []
         with self._environment.begin(write=True) as txn:
             for key in txn.cursor(db=self._environment.databases["expiry"]).iternext(values=False):
                 expires, number = EXPIRY.unpack(key)
@@ -152,7 +146,7 @@ class EmbeddedOrigin:
         """Where entries about a subject can be: under its own text and under its mailbox's."""
         return list(dict.fromkeys(self._keyer.subject_key(subject, wide) for wide in (False, True)))
 
-    def _entries(self, txn: lmdb.Transaction, value: bytes) -> list[Entry]:
+    def _entries(self, txn: Transaction, value: bytes) -> list[Entry]:
         entries = []
         for record in unpack_records(value):
             stored = txn.get(NUMBER.pack(record.number), b"", db=self._environment.databases["entries"])

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lmdb
 
@@ -22,6 +23,11 @@ from sendgate.store.errors import (
     WrongKeyError,
 )
 from sendgate.store.record import FORMAT
+
+if TYPE_CHECKING:
+    Transaction = lmdb.Transaction[bytes]
+else:
+    Transaction = lmdb.Transaction
 
 DATABASES = ("keys", "entries", "labels", "counts", "expiry", "meta")
 MAX_READERS = 1024
@@ -60,9 +66,7 @@ class Environment:
         if write:
             self.folder.mkdir(parents=True, exist_ok=True)
         elif not self.file.exists():
-            raise StoreMissingError(
-                f"{self.folder}: no store; `sendgate add` or `sendgate import` creates it"
-            )
+            raise StoreMissingError(f"{self.folder}: no store; `sendgate add` or `sendgate import` creates it")
         self.env = lmdb.open(
             str(self.folder),
             map_size=max_size,
@@ -94,7 +98,7 @@ class Environment:
             if txn.get(b"secret", db=meta) != _fingerprint(secret):
                 raise WrongKeyError(f"{self.folder}: written with another store.hash_key_file; name that one")
 
-    def _create(self, txn: lmdb.Transaction, secret: bytes) -> None:
+    def _create(self, txn: Transaction, secret: bytes) -> None:
         for name in DATABASES:
             self.env.open_db(name.encode(), txn=txn)
         meta = self.env.open_db(b"meta", txn=txn)
@@ -105,9 +109,7 @@ class Environment:
         """Raise StoreCorruptError when the file is shorter than its pages: reading on would be a bus error."""
         needed = (int(self.env.info()["last_pgno"]) + 1) * self.psize
         if self.file.stat().st_size < needed:
-            raise StoreCorruptError(
-                f"{self.file}: cut short; restore it from a copy or import the lists again"
-            )
+            raise StoreCorruptError(f"{self.file}: cut short; restore it from a copy or import the lists again")
 
     def check_current(self) -> None:
         """Raise a StoreError when the file at the path is no longer the one that is open, or is cut short."""
@@ -118,7 +120,7 @@ class Environment:
             self.check_length()
 
     @contextmanager
-    def begin(self, *, write: bool = False) -> Iterator[lmdb.Transaction]:
+    def begin(self, *, write: bool = False) -> Iterator[Transaction]:
         """A transaction; a writing one is committed at the end, or undone by an exception."""
         with translated(self.folder), self.env.begin(write=write) as txn:
             yield txn
@@ -147,9 +149,7 @@ def translated(folder: Path) -> Iterator[None]:
 
 
 def _full(folder: Path, error: Exception) -> StoreFullError:
-    return StoreFullError(
-        f"{folder}: no room: {error}; free disk space or raise store.max_size. Nothing was changed."
-    )
+    return StoreFullError(f"{folder}: no room: {error}; free disk space or raise store.max_size. Nothing was changed.")
 
 
 def _errno(error: Exception) -> int | None:

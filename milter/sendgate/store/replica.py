@@ -18,7 +18,7 @@ import lmdb
 from sendgate.address import Address, mailbox
 from sendgate.entry import Found, Kind
 from sendgate.keys import Keyer, domain_texts, local_and_hash_texts, ref_of
-from sendgate.store.environment import Environment, translated
+from sendgate.store.environment import Environment, Transaction, translated
 from sendgate.store.record import COUNT, NUMBER, Label, found, unpack_label, unpack_records
 
 _DOMAIN_KINDS = Kind.DOMAIN.value | Kind.SUBTREE.value
@@ -46,7 +46,7 @@ class Replica:
         self._environment = environment
         self._folder = environment.folder
         self._keyer = keyer
-        self._env = self._environment.env
+        self._begin = self._environment.env.begin
         self._keys = self._environment.databases["keys"]
         self._labels: dict[int, Label] = {}
         self._view = _View(-1, 0, {})
@@ -54,7 +54,7 @@ class Replica:
     def lookup(self, address: Address) -> list[Found]:
         """All entries that name `address`, in no order. Raises StoreError."""
         try:
-            with self._env.begin(self._keys) as txn:
+            with self._begin(self._keys) as txn:
                 view = self._view
                 transaction = txn.id()
                 if transaction != view.transaction:
@@ -98,7 +98,7 @@ class Replica:
     def close(self) -> None:
         self._environment.close()
 
-    def _renew(self, txn: lmdb.Transaction, transaction: int) -> _View:
+    def _renew(self, txn: Transaction, transaction: int) -> _View:
         kinds = 0
         meta = self._environment.databases["meta"]
         for kind in Kind:
@@ -109,9 +109,7 @@ class Replica:
         self._view = view
         return view
 
-    def _by_other_subjects(
-        self, txn: lmdb.Transaction, view: _View, address: Address, reduced: Address
-    ) -> list[Found]:
+    def _by_other_subjects(self, txn: Transaction, view: _View, address: Address, reduced: Address) -> list[Found]:
         entries: list[Found] = []
         if view.kinds & _DOMAIN_KINDS:
             known = view.domains.get(address.domain)
@@ -126,7 +124,7 @@ class Replica:
                     entries += self._at(txn, text, all_match=False)
         return entries
 
-    def _learn_domain(self, txn: lmdb.Transaction, view: _View, domain: str) -> tuple[Found, ...]:
+    def _learn_domain(self, txn: Transaction, view: _View, domain: str) -> tuple[Found, ...]:
         entries: list[Found] = []
         for text in domain_texts(domain):
             entries += self._at(txn, text, all_match=True)
@@ -135,12 +133,12 @@ class Replica:
             view.domains[domain] = known
         return known
 
-    def _at(self, txn: lmdb.Transaction, text: str, *, all_match: bool) -> list[Found]:
+    def _at(self, txn: Transaction, text: str, *, all_match: bool) -> list[Found]:
         key = self._keyer.key(text)
         value = txn.get(key)
         return self._decode(txn, key, value, all_match) if value else []
 
-    def _decode(self, txn: lmdb.Transaction, key: bytes, value: bytes, all_match: bool) -> list[Found]:
+    def _decode(self, txn: Transaction, key: bytes, value: bytes, all_match: bool) -> list[Found]:
         """Records as entries. Those under a mailbox's key count for its other spellings only if mailbox-wide."""
         ref = ref_of(key)
         entries = []
@@ -150,7 +148,7 @@ class Replica:
                 entries.append(found(label, record, ref))
         return entries
 
-    def _label(self, txn: lmdb.Transaction, number: int) -> Label:
+    def _label(self, txn: Transaction, number: int) -> Label:
         label = self._labels.get(number)
         if label is None:
             label = self._labels[number] = read_label(txn, self._environment, number)
@@ -162,12 +160,12 @@ def kind_name(kind: Kind) -> bytes:
     return b"kind " + kind.name.encode()
 
 
-def read_label(txn: lmdb.Transaction, environment: Environment, number: int) -> Label:
+def read_label(txn: Transaction, environment: Environment, number: int) -> Label:
     """A label by its number. Raises StoreCorruptError when there is none."""
     return unpack_label(txn.get(NUMBER.pack(number), b"null", db=environment.databases["labels"]))
 
 
-def read_counts(txn: lmdb.Transaction, environment: Environment) -> dict[Label, int]:
+def read_counts(txn: Transaction, environment: Environment) -> dict[Label, int]:
     """Entries by label; labels without entries are left out."""
     counts = {}
     for number, value in txn.cursor(db=environment.databases["counts"]):
@@ -177,5 +175,5 @@ def read_counts(txn: lmdb.Transaction, environment: Environment) -> dict[Label, 
     return counts
 
 
-def read_position(txn: lmdb.Transaction, environment: Environment) -> int:
+def read_position(txn: Transaction, environment: Environment) -> int:
     return int(COUNT.unpack(txn.get(b"position", COUNT.pack(0), db=environment.databases["meta"]))[0])

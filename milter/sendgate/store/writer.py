@@ -9,11 +9,9 @@ from __future__ import annotations
 from array import array
 from typing import Literal
 
-import lmdb
-
 from sendgate.entry import Entry, Kind, Reason, Scope, parse_subject
 from sendgate.keys import Keyer
-from sendgate.store.environment import Environment
+from sendgate.store.environment import Environment, Transaction
 from sendgate.store.errors import StoreFullError
 from sendgate.store.record import (
     COUNT,
@@ -38,7 +36,7 @@ MAX_NUMBER = 2**32 - 1
 class Writer:
     """Counters and labels of one write transaction, written back by `finish`."""
 
-    def __init__(self, txn: lmdb.Transaction, environment: Environment) -> None:
+    def __init__(self, txn: Transaction, environment: Environment) -> None:
         self.txn = txn
         self._db = environment.databases
         self.next_number = self._meta(b"next number")
@@ -87,11 +85,7 @@ class Writer:
         kept = []
         for record in records:
             label = self._labels[record.label]
-            fits = (
-                reason in (None, label.reason)
-                and scope in (None, label.scope)
-                and list_name in (None, label.list)
-            )
+            fits = reason in (None, label.reason) and scope in (None, label.scope) and list_name in (None, label.list)
             if not fits:
                 kept.append(record)
                 continue
@@ -108,9 +102,7 @@ class Writer:
     def take_number(self) -> int:
         """A number for a new entry."""
         if self.next_number > MAX_NUMBER:
-            raise StoreFullError(
-                "all 4,294,967,295 entry numbers are used; export the lists into a new store"
-            )
+            raise StoreFullError("all 4,294,967,295 entry numbers are used; export the lists into a new store")
         self.next_number += 1
         return self.next_number - 1
 
@@ -135,9 +127,7 @@ class Writer:
         """The numbers of all entries of a list; 4 bytes each, since a list can have millions."""
         labels = self.label_numbers(list_name)
         entries = self.txn.cursor(db=self._db["entries"])
-        return array(
-            "I", (NUMBER.unpack(key)[0] for key, value in entries if NUMBER.unpack_from(value)[0] in labels)
-        )
+        return array("I", (NUMBER.unpack(key)[0] for key, value in entries if NUMBER.unpack_from(value)[0] in labels))
 
     def key_of(self, number: int, keyer: Keyer) -> bytes:
         """The key that an entry is filed under."""
