@@ -88,9 +88,7 @@ class Postfix:
             told = self.log_text()
             self.stop()
             if isinstance(error, (TimeoutError, TrialError)):
-                raise TrialError(
-                    f"Postfix did not start on {LOOPBACK}:{self.port}: {error}\n{told}"
-                ) from None
+                raise TrialError(f"Postfix did not start on {LOOPBACK}:{self.port}: {error}\n{told}") from None
             raise
 
     def stop(self) -> None:
@@ -127,7 +125,7 @@ class Postfix:
 
     def _run(self, command: str, *arguments: str) -> str:
         whole = [command_path(command), "-c", str(self.config), *arguments]
-        done = subprocess.run(whole, capture_output=True, text=True)
+        done = subprocess.run(whole, capture_output=True, text=True, start_new_session=True)
         if done.returncode:
             raise TrialError(f"{' '.join(whole)}: {done.stderr.strip()}")
         return done.stdout
@@ -182,7 +180,7 @@ class Postfix:
     def _started(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise TrialError("it ended at once")
-        return self._master() is not None and answers(self.port)
+        return "daemon started" in self.log_text() and answers(self.port)
 
     def _master(self) -> int | None:
         """The master's process id, once it has taken its lock."""
@@ -194,9 +192,7 @@ class Postfix:
         master = self._master()
         _signal(signal.SIGTERM, [process.pid if master is None else master])
         try:
-            wait_until(
-                lambda: process.poll() is not None and not self._members(), STOP_TIMEOUT, "Postfix ends"
-            )
+            wait_until(lambda: process.poll() is not None and not self._members(), STOP_TIMEOUT, "Postfix ends")
         except TimeoutError:
             process.kill()
             _signal(signal.SIGKILL, self._members())
@@ -219,9 +215,7 @@ def shipped_milter(entry: str) -> str:
     """An entry of smtpd_milters with main.cf's time-outs and default action; one in braces stays as it is."""
     if entry.startswith("{"):
         return entry
-    match = re.search(
-        r"^smtpd_milters =\s+\{[^,]+,([^}]+)\}", (SHIPPED / "main.cf").read_text(), re.MULTILINE
-    )
+    match = re.search(r"^smtpd_milters =\s+\{[^,]+,([^}]+)\}", (SHIPPED / "main.cf").read_text(), re.MULTILINE)
     assert match, "main.cf has smtpd_milters in braces"
     return f"{{ {entry}, {' '.join(match[1].split())} }}"
 

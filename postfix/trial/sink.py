@@ -122,11 +122,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _answer(self, verb: str) -> None:
         if verb == "EHLO":
-            self._say(
-                "\r\n".join(
-                    ["250-sink", *(f"250-{name}" for name in EXTENSIONS[:-1]), f"250 {EXTENSIONS[-1]}"]
-                )
-            )
+            self._say("\r\n".join(["250-sink", *(f"250-{name}" for name in EXTENSIONS[:-1]), f"250 {EXTENSIONS[-1]}"]))
         else:
             self._say("221 2.0.0 bye" if verb == "QUIT" else "250 2.0.0 ok")
 
