@@ -169,7 +169,7 @@ def parse_subject(text: str) -> Subject:
 
     Raises EntryError (or AddressError, which is told in the same words) when it is none of them.
     """
-    text = text.strip()
+    text = text.strip(" \t\r\n")  # no other white space: a local part may begin with it
     scheme, colon, digits = text.partition(":")
     if colon and scheme.lower() in _HASH_DIGITS:
         return _parse_hash(scheme.lower(), digits.strip().lower())
@@ -190,8 +190,8 @@ def parse_subject(text: str) -> Subject:
 
 
 def local_text(local: str) -> str:
-    """The subject text for a local part at any domain: `user@`."""
-    return normalise_local(local) + "@"
+    """The subject text for a local part at any domain: `user@`, quoted as in an address."""
+    return Address(normalise_local(local), "").text
 
 
 def parse_reason(text: str) -> Reason:

@@ -53,7 +53,7 @@ class CampaignLabels:
         with self._path.open("a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            self._known = set(file.read().split())
+            self._known = set(file.read().split("\n")) - {""}  # a name may hold other white space
             if campaign not in self._known and len(self._known) < self._cap:
                 file.write(campaign + "\n")
                 self._known.add(campaign)

@@ -20,7 +20,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
 
 from sendgate.decision import Action, Rules
@@ -69,7 +68,8 @@ def _listen(value: str) -> str:
 
 
 def _octal(value: object) -> str:
-    text = str(value)
+    # YAML reads 0660 without quotes as an octal number
+    text = f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise ValueError('must be an octal mode in quotes, such as "0660"')
     return text
@@ -86,6 +86,7 @@ Pattern = Annotated[str, AfterValidator(_regular_expression)]
 StreamName = Annotated[str, AfterValidator(lambda name: check_name(name, "stream"))]
 ListName = Annotated[str, AfterValidator(lambda name: check_name(name, "list"))]
 CampaignName = Annotated[str, AfterValidator(lambda name: check_name(name, "campaign"))]
+PodCampaign = Annotated[str, AfterValidator(lambda name: name and check_name(name, "campaign"))]
 
 
 class _Section(BaseModel):
@@ -189,13 +190,7 @@ class Settings(_Section):
     actions: ActionSettings = ActionSettings()
     observe: ObserveSettings = ObserveSettings()
     lists: dict[ListName, ListSettings] = Field(default_factory=dict)
-    campaign_id: str = Field(default="", exclude=True)
-
-    @model_validator(mode="after")
-    def _check_campaign_id(self) -> Settings:
-        if self.campaign_id:
-            check_name(self.campaign_id, "campaign")
-        return self
+    campaign_id: PodCampaign = Field(default="", exclude=True)
 
     def rules(self) -> Rules:
         """The part that decisions are made by."""
@@ -225,6 +220,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     if "campaign_id" in document.values:
         problems.append(f"{document.place(('campaign_id',))}: unknown key")
         del document.values["campaign_id"]
+    document.places["campaign_id",] = "CAMPAIGN_ID"
     try:
         settings = Settings.model_validate({**document.values, "campaign_id": environment.get("CAMPAIGN_ID", "")})
     except ValidationError as error:

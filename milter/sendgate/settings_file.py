@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 PREFIX = "SENDGATE_"
+MAX_DEPTH = 8
+"""Of mappings in mappings; an alias of YAML can make one hold itself."""
 
 
 class SettingsError(ValueError):
@@ -84,6 +86,8 @@ def read_environment(environment: Mapping[str, str], document: Document) -> list
         if not _lay(document.values, path, value):
             problems.append(f"{variable}: {'.'.join(path[:-1])} is no section")
             continue
+        for length in range(1, len(path)):
+            document.places.setdefault(path[:length], variable)
         document.places[path] = variable
     return problems
 
@@ -101,7 +105,7 @@ def _lay(values: dict[str, Any], path: tuple[str, ...], value: object) -> bool:
 
 
 def _note_places(node: Any, path: tuple[str, ...], document: Document, problems: list[str]) -> None:
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, yaml.MappingNode) or len(path) == MAX_DEPTH:
         return
     for key_node, value_node in node.value:
         key = (*path, str(key_node.value))
