@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -107,6 +108,8 @@ class Postfix:
     def set(self, **settings: str) -> None:
         """Change settings of main.cf; `reload` makes them count."""
         self._run("postconf", "-e", *(f"{name}={value}" for name, value in settings.items()))
+        settled = time.time() - 60  # every program of Postfix waits two seconds on a main.cf that is newer
+        os.utime(self.config / "main.cf", (settled, settled))
 
     def log_text(self) -> str:
         """All that Postfix said up to now, at the start and in its log."""

@@ -6,6 +6,7 @@ import smtplib
 import socket
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -58,14 +59,16 @@ def test_postfix_leaves_no_process_and_no_file() -> None:
 
 
 @pytest.mark.root
-def test_postfix_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+def test_postfix_that_cannot_start_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
+        place = Path(folder)
+        place.chmod(0o755)  # for Postfix's user
+        monkeypatch.setattr("tempfile.tempdir", folder)
         mta = Postfix(port=taken.getsockname()[1])
         with pytest.raises(TrialError, match="Address already in use"):
             mta.start()
-    assert processes_in(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+        assert processes_in(place) == []
+        assert list(place.iterdir()) == []
 
 
 def test_without_root_postfix_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
