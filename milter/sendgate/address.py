@@ -64,15 +64,15 @@ def parse(raw: bytes | str) -> Address:
     bytes that are not UTF-8, or has a local part or domain that no RFC allows.
     """
     text = raw if isinstance(raw, str) else _decode(raw)
+    return parse_plain(text) or _parse_carefully(text)
+
+
+def parse_plain(text: str) -> Address | None:
+    """Read an address that every mail system reads alike: plain ASCII, no quotes, no routes. None for any other."""
     plain = _PLAIN.fullmatch(text)
-    if plain and len(text) <= MAX_OCTETS and (text[0] == "<") == (text[-1] == ">"):
-        return Address(plain[1].lower(), plain[2].lower())
-    return _parse_carefully(text)
-
-
-def is_plain(raw: bytes) -> bool:
-    """Whether every mail system reads `raw` (an RCPT argument) as we do: plain ASCII, no quotes, no routes."""
-    return raw.isascii() and _PLAIN.fullmatch(raw.decode("ascii")) is not None
+    if plain is None or len(text) > MAX_OCTETS or (text[0] == "<") != (text[-1] == ">"):
+        return None
+    return Address(plain[1].lower(), plain[2].lower())
 
 
 def mailbox(address: Address) -> Address:

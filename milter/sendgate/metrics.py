@@ -1,7 +1,7 @@
 """Every metric of Sendgate, once, with closed label sets.
 
 In: a folder for the multi-process files, and the identifier of this process in it.
-Out: `Metrics`, whose methods count; `collect` for the ops server gives the text format of all processes.
+Out: `Metrics`, whose methods count; `exposition` for the ops server gives the text format of all processes.
 Refused: nothing; a campaign beyond the cap is counted as `other`.
 
 prometheus-client keeps each value in a mapped file for each identifier. A worker that takes the place of a dead
@@ -13,10 +13,12 @@ from __future__ import annotations
 import fcntl
 import os
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -147,7 +149,7 @@ class Metrics:
         self._workers.set(count)
 
     def worker_restart(self, cause: str) -> None:
-        """cause: recycled, memory, reload, crashed, killed or stuck."""
+        """cause: recycled, memory, reload, store, crashed or killed."""
         self._worker_restarts.labels(cause).inc()
 
     def config_reload(self, result: str) -> None:
@@ -158,10 +160,45 @@ class Metrics:
         self._swept.inc(count)
 
 
-def collect(folder: Path, more: Iterable[Collector] = ()) -> bytes:
-    """The text exposition of all processes' metrics in `folder`, and of `more` collectors."""
+class StoreFigures(NamedTuple):
+    """What the store says of itself: entries by reason, seconds since it was last in step, changes so far."""
+
+    entries: Mapping[str, int]
+    age_seconds: float
+    changes: int
+
+
+class StoreCollector(Collector):
+    """Metrics that are read from the store at each scrape. `ask` gives the figures, or None when it cannot be read."""
+
+    def __init__(self, ask: Callable[[], StoreFigures | None]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterator[Metric]:
+        figures = self._ask()
+        yield GaugeMetricFamily(
+            "sendgate_store_up", "Whether the store can be read: 1, or 0.", value=0.0 if figures is None else 1.0
+        )
+        if figures is None:
+            return
+        entries = GaugeMetricFamily("sendgate_entries", "Entries in the lists, by reason.", labels=["reason"])
+        for reason, count in sorted(figures.entries.items()):
+            entries.add_metric([reason], count)
+        yield entries
+        yield GaugeMetricFamily(
+            "sendgate_replica_age_seconds",
+            "Seconds since the replica was in step with its origin; an embedded store always is.",
+            value=figures.age_seconds,
+        )
+        yield CounterMetricFamily(
+            "sendgate_replica_changes", "Changes that the replica has taken in.", value=figures.changes
+        )
+
+
+def exposition(folder: Path, more: Iterable[Collector] = ()) -> tuple[bytes, str]:
+    """The metrics of all processes in `folder` and of `more` collectors, in the text format, and its content type."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
     for collector in more:
         registry.register(collector)
-    return generate_latest(registry)
+    return generate_latest(registry), CONTENT_TYPE

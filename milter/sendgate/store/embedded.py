@@ -22,15 +22,21 @@ SWEEP_BATCH = 10_000
 
 
 class EmbeddedOrigin:
-    """The lists in one LMDB file, open for writing; created when it is not there.
+    """The lists in one LMDB file, open for writing; `create` makes it when it is not there.
 
     match_by_list: lists whose entries match the mailbox (True) or the exact address (False) whatever their reason.
     """
 
     def __init__(
-        self, folder: Path, keyer: Keyer, max_size: int, match_by_list: Mapping[str, bool] | None = None
+        self,
+        folder: Path,
+        keyer: Keyer,
+        max_size: int,
+        match_by_list: Mapping[str, bool] | None = None,
+        *,
+        create: bool = True,
     ) -> None:
-        self._environment = Environment(folder, max_size, keyer.secret, write=True)
+        self._environment = Environment(folder, max_size, keyer.secret, write=True, create=create)
         self._keyer = keyer
         self._match_by_list = match_by_list or {}
 

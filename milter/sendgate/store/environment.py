@@ -49,21 +49,22 @@ class Environment:
     """An open LMDB environment with the databases of `record`.
 
     Open it after a fork, never before: neither locks nor mapped pages may be shared with a child.
+    Only `create` makes a store where there is none: an empty one would let every recipient pass.
     """
 
-    def __init__(self, folder: Path, max_size: int, secret: bytes, *, write: bool) -> None:
+    def __init__(self, folder: Path, max_size: int, secret: bytes, *, write: bool, create: bool = False) -> None:
         self.folder = folder
         self.file = folder / DATA_FILE
         with translated(folder):
-            self._open(max_size, write)
+            self._open(max_size, write, create)
             try:
-                self._check(secret, write)
+                self._check(secret, create)
             except BaseException:
                 self.env.close()
                 raise
 
-    def _open(self, max_size: int, write: bool) -> None:
-        if write:
+    def _open(self, max_size: int, write: bool, create: bool) -> None:
+        if create:
             self.folder.mkdir(parents=True, exist_ok=True)
         elif not self.file.exists():
             raise StoreMissingError(f"{self.folder}: no store; `sendgate add` or `sendgate import` creates it")
@@ -71,7 +72,7 @@ class Environment:
             str(self.folder),
             map_size=max_size,
             readonly=not write,
-            create=write,
+            create=create,
             max_dbs=len(DATABASES),
             max_readers=MAX_READERS,
             max_spare_txns=16,
@@ -81,12 +82,12 @@ class Environment:
         self.psize = int(self.env.stat()["psize"])
         self.env.reader_check()
 
-    def _check(self, secret: bytes, write: bool) -> None:
+    def _check(self, secret: bytes, create: bool) -> None:
         self.check_length()
         stat = self.file.stat()
         self.identity = (stat.st_dev, stat.st_ino)
-        with self.env.begin(write=write) as txn:
-            if write and not txn.stat()["entries"]:
+        with self.env.begin(write=create) as txn:
+            if create and not txn.stat()["entries"]:
                 self._create(txn, secret)
             elif not txn.stat()["entries"]:
                 raise StoreMissingError(f"{self.folder}: the store is empty; `sendgate import` fills it")

@@ -1,0 +1,171 @@
+"""`sendgate serve`: the one place where all parts meet. Straight wiring, no rules of its own.
+
+In: the settings' path and the environment. Out: a running gate, until SIGTERM.
+Refused: settings that are wrong (exit 2), a store that cannot be read (exit 3), an address in use (exit 2): told
+before anything is started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sendgate import __version__, events
+from sendgate.campaign import CampaignResolver
+from sendgate.cli import stores
+from sendgate.cli.serve_helpers import ask_metrics, ask_ready, sweep_until, verify
+from sendgate.gate import Gate
+from sendgate.keys import Keyer
+from sendgate.metrics import Metrics
+from sendgate.ops import server
+from sendgate.ops.server import Questions
+from sendgate.settings import Settings, load
+from sendgate.settings_file import SettingsError
+from sendgate.smtp import listener
+from sendgate.smtp.session import Sessions
+from sendgate.smtp.supervisor import Plan, Supervisor
+from sendgate.smtp.worker import Links, Protocol, recycler, run
+from sendgate.store.replica import open_replica
+from sendgate.store.serving import ServingReplica
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What outlives a reload: the sockets, the folder of the metrics, the settings' path."""
+
+    path: Path | None
+    milter: socket.socket
+    ops: socket.socket
+    metrics: Path
+
+
+def serve(path: Path | None) -> None:
+    """Run the gate until SIGTERM or SIGINT. Raises SettingsError, StoreError or ListenError before it starts."""
+    settings = load(path, os.environ)
+    keyer = Keyer(stores.secret(settings))
+    events.configure(clear_addresses=not keyer.secret)
+    replica = open_replica(stores.folder(settings), keyer, settings.store.max_size)
+    entries = sum(replica.count().values())
+    replica.close()
+    milter_socket = listener.listen(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
+    try:
+        ground = Ground(path, milter_socket, listener.listen_http(settings.ops.listen), _metrics_folder(settings))
+        _supervise(settings, ground, entries)
+    finally:
+        listener.remove(settings.milter.socket, milter_socket)
+
+
+def _supervise(settings: Settings, ground: Ground, entries: int) -> None:
+    started = time.monotonic()
+    counters = Metrics(ground.metrics, "supervisor", settings.campaign.max_labels)
+    try:
+        plan = _plan(settings, ground)
+        events.serving(__version__, settings.milter.socket, plan.workers, settings.ops.listen, entries)
+        Supervisor(plan, counters, lambda: _reload(settings, ground)).run()
+        events.stopped(time.monotonic() - started)
+    finally:
+        shutil.rmtree(ground.metrics, ignore_errors=True)
+
+
+def _plan(settings: Settings, ground: Ground) -> Plan:
+    """Everything that is to run, with these settings. Raises SettingsError."""
+    keyer = Keyer(stores.secret(settings))
+    return Plan(
+        workers=settings.milter.workers or os.cpu_count() or 1,
+        worker_memory=settings.milter.worker_memory,
+        drain_seconds=settings.milter.drain,
+        worker=lambda name, control, report, trusted: _worker(
+            settings, keyer, ground, name, Links(ground.milter.fileno(), control, report), trusted
+        ),
+        helpers={
+            "ops": lambda control, _report: server.run(ground.ops, _questions(settings, keyer, ground), control),
+            "sweep": lambda control, _report: sweep_until(control, settings, keyer, ground.metrics),
+        },
+        verify=lambda _control, _report: verify(settings),
+    )
+
+
+def _worker(settings: Settings, keyer: Keyer, ground: Ground, name: str, links: Links, trusted: bool) -> None:
+    metrics = Metrics(ground.metrics, name, settings.campaign.max_labels)
+
+    def on_fault(error: Exception) -> None:
+        metrics.store_fault()
+        events.store_unavailable(name, error)
+
+    replica = ServingReplica(
+        lambda: open_replica(stores.folder(settings), keyer, settings.store.max_size),
+        time.monotonic,
+        on_fault,
+        lambda: events.store_recovered(name),
+    )
+    if trusted:
+        replica.check()
+    sessions = Sessions(
+        Gate(replica.lookup, settings.rules(), time.time),
+        CampaignResolver(settings.campaign, settings.campaign_id),
+        metrics,
+        settings.campaign.header,
+        at_mail=replica.check if trusted else lambda: None,
+        at_message=recycler(links.report, settings.milter.recycle_after),
+        name=name,
+    )
+    run(sessions, links, _protocol(settings))
+
+
+def _protocol(settings: Settings) -> Protocol:
+    rules = settings.rules()
+    ends = {"hold", "discard"} & {rules.default_action.value, *(action.value for action in rules.actions.values())}
+    return Protocol(
+        headers=settings.campaign.header is not None,
+        end_actions=bool(ends),
+        silent_mail=settings.milter.socket.startswith("unix:"),
+    )
+
+
+def _questions(settings: Settings, keyer: Keyer, ground: Ground) -> Questions:
+    return Questions(
+        metrics=lambda: ask_metrics(settings, keyer, ground.metrics),
+        ready=lambda: ask_ready(settings, keyer),
+    )
+
+
+def _reload(running: Settings, ground: Ground) -> Plan | None:
+    """A new plan from the settings as they are now; None, and a log line, when they cannot be used."""
+    try:
+        settings = load(ground.path, os.environ)
+        fixed = [
+            f"{key}: cannot change while running; restart"
+            for key, before, after in (
+                ("milter.socket", running.milter.socket, settings.milter.socket),
+                ("ops.listen", running.ops.listen, settings.ops.listen),
+            )
+            if before != after
+        ]
+        if fixed:
+            raise SettingsError(fixed)
+        plan = _plan(settings, ground)
+    except SettingsError as error:
+        events.settings_refused(error.problems)
+        return None
+    events.settings_reloaded(str(ground.path or ""))
+    return plan
+
+
+def _metrics_folder(settings: Settings) -> Path:
+    """A fresh folder for the counters: beside a Unix socket, where we may write for certain."""
+    if not settings.milter.socket.startswith("unix:"):
+        return Path(tempfile.mkdtemp(prefix="sendgate-metrics-"))
+    folder = Path(settings.milter.socket.removeprefix("unix:") + ".metrics")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,108 @@
+"""The log: every event that Sendgate reports, one function each. One JSON line on stdout for each of them.
+
+In: the facts of the event. Out: a line with `time` (RFC 3339, UTC), `level`, `event`, and the facts.
+Nothing is refused. With a hashed store no recipient is written in clear: only the reference.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from sendgate.decision import Decision
+
+_log = structlog.get_logger()
+_clear_addresses = True
+
+
+def configure(*, clear_addresses: bool = True) -> None:
+    """Send events to stdout as JSON. `clear_addresses` False leaves recipients out."""
+    global _clear_addresses
+    _clear_addresses = clear_addresses
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+def recipient_judged(decision: Decision, recipient: str, campaign: str, reply: str) -> None:
+    """A recipient that did not simply pass: refused, held, discarded or only observed."""
+    facts: dict[str, object] = {"decision": decision.verdict, "campaign": campaign, "cause": decision.cause}
+    if decision.observed:
+        facts["decision"] = "would_reject"
+    if decision.entry is not None:
+        entry = decision.entry
+        facts |= {"reason": entry.reason, "list": entry.list, "scope": str(entry.scope), "ref": entry.ref}
+    if _clear_addresses:
+        facts["recipient"] = recipient
+        facts["reply"] = reply
+    _log.info("recipient", **facts)
+
+
+def message_held(queue_id: str, campaign: str, reason: str) -> None:
+    _log.info("message_held", queue_id=queue_id, campaign=campaign, reason=reason)
+
+
+def recipients_discarded(queue_id: str, campaign: str, count: int) -> None:
+    _log.info("recipients_discarded", queue_id=queue_id, campaign=campaign, count=count)
+
+
+def store_unavailable(process: str, error: Exception) -> None:
+    """The store cannot be read; every recipient is answered 451 from now on."""
+    _log.error("store_unavailable", process=process, error=str(error))
+
+
+def store_recovered(process: str) -> None:
+    _log.info("store_recovered", process=process)
+
+
+def internal_error(process: str, where: str, error: BaseException) -> None:
+    """An error of Sendgate itself; the recipient or message was answered 451."""
+    _log.error("internal_error", process=process, where=where, error=f"{type(error).__name__}: {error}")
+
+
+def serving(version: str, socket: str, workers: int, ops: str, entries: int) -> None:
+    _log.info("serving", version=version, socket=socket, workers=workers, ops=ops, entries=entries)
+
+
+def stopping(signal: str) -> None:
+    _log.info("stopping", signal=signal)
+
+
+def stopped(seconds: float) -> None:
+    _log.info("stopped", seconds=round(seconds, 1))
+
+
+def process_started(process: str, pid: int) -> None:
+    _log.info("process_started", process=process, pid=pid)
+
+
+def process_ended(process: str, pid: int, status: str, cause: str) -> None:
+    """status: how it ended ("exit 0", "signal 9"); cause: why, as counted in the metrics."""
+    _log.warning("process_ended", process=process, pid=pid, status=status, cause=cause)
+
+
+def settings_reloaded(path: str) -> None:
+    _log.info("settings_reloaded", path=path)
+
+
+def settings_refused(problems: list[str]) -> None:
+    """A reload found mistakes; the old settings stay in force."""
+    _log.error("settings_refused", problems=problems)
+
+
+def store_suspected(cause: str) -> None:
+    """A worker died in a way that a damaged store causes; it is checked before it is trusted again."""
+    _log.error("store_suspected", cause=cause)
+
+
+def entries_swept(count: int) -> None:
+    _log.info("entries_swept", count=count)

@@ -1,0 +1,63 @@
+"""The gate's judgement: from what the client wrote to a decision, with the parts it is made of passed in.
+
+In: an RCPT argument, Postfix's own reading of it, the campaign. Out: a `Decision`; never an exception.
+Refused: what neither we nor Postfix can read as an address is decided BAD_ADDRESS, a broken store STORE_UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sendgate.address import Address, AddressError, parse, parse_plain
+from sendgate.decision import BAD_ADDRESS, PASS, STORE_UNAVAILABLE, Campaign, Decision, Rules, decide
+from sendgate.entry import Found
+
+
+class LookupFailedError(Exception):
+    """What a lookup raises when it cannot tell; the recipient is then neither passed nor refused for good."""
+
+
+Lookup = Callable[[Address], list[Found]]
+
+
+class Gate:
+    """Judges recipients.
+
+    lookup: all entries that name an address, or LookupFailedError; rules: the settings; clock: Unix time in seconds.
+    """
+
+    def __init__(self, lookup: Lookup, rules: Rules, clock: Callable[[], float]) -> None:
+        self._lookup = lookup
+        self._rules = rules
+        self._clock = clock
+
+    def judge(self, recipient: bytes, resolved: Callable[[], str | None], campaign: Campaign) -> Decision:
+        """Decide about one recipient.
+
+        recipient: the argument of RCPT TO as the client wrote it; resolved: asks for the address that Postfix made
+        of it (its macro {rcpt_addr}), called only when the client's writing could be read in more than one way.
+        """
+        try:
+            plain = parse_plain(recipient.decode("ascii", "replace"))
+            if plain is not None:
+                found = self._lookup(plain)
+            else:
+                readings = _readings(recipient, resolved())
+                if not readings:
+                    return BAD_ADDRESS
+                found = [entry for reading in readings for entry in self._lookup(reading)]
+        except LookupFailedError:
+            return STORE_UNAVAILABLE
+        return decide(found, campaign, self._clock(), self._rules) if found else PASS
+
+
+def _readings(recipient: bytes, resolved: str | None) -> set[Address]:
+    """All addresses that a recipient may mean: ours and Postfix's. The strictest entry of any of them counts."""
+    readings = set()
+    for text in (recipient, resolved):
+        if text:
+            try:
+                readings.add(parse(text))
+            except AddressError:
+                continue
+    return readings

@@ -1,0 +1,1 @@
+"""What operators and their machines ask a running Sendgate over HTTP."""
