@@ -112,10 +112,14 @@ def normalise_domain(text: str) -> str:
 
 
 def normalise_local(value: str) -> str:
-    """The value of a local part in NFC and lower case."""
+    """The value of a local part in NFC and lower case.
+
+    Both small sigmas become one: which of them a capital one turns into depends on the letters around it.
+    """
     if value.isascii():
         return value.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).lower())
+    lower = unicodedata.normalize("NFC", value).lower().replace("ς", "σ")
+    return unicodedata.normalize("NFC", lower)
 
 
 def _decode(raw: bytes) -> str:
@@ -178,7 +182,7 @@ def _literal(text: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         raise AddressError("not a valid domain literal") from None
-    if tag or bool(six) != (parsed.version == 6):
+    if tag or "%" in address or bool(six) != (parsed.version == 6):
         raise AddressError("not a valid domain literal")
     return f"[{six}{parsed}]"
 

@@ -16,6 +16,9 @@ from sendgate.address import Address, AddressError, mailbox, normalise_domain, n
 DEFAULT_LIST = "default"
 MAX_NAME_OCTETS = 128
 MAX_NOTE_OCTETS = 1024
+MAX_TIME = 2**32 - 1
+"""Unix time in 2106; an expiry beyond it falls there."""
+MAX_STRIKES = 255
 
 _NAME = re.compile(r"[^\x00-\x20\x7f-\x9f,;\"'\ud800-\udfff]+")
 _HASH_DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
@@ -109,6 +112,7 @@ class Entry:
 
     created, expires: Unix times in seconds; expires is None for an entry that never does.
     strikes: how many events led to it; note: free text for people, up to MAX_NOTE_OCTETS.
+    Times and strikes beyond what every store can hold are brought to the nearest that it can.
     """
 
     subject: Subject
@@ -120,6 +124,12 @@ class Entry:
     expires: int | None = None
     strikes: int = 1
     note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "created", min(max(self.created, 0), MAX_TIME))
+        object.__setattr__(self, "strikes", min(max(self.strikes, 0), MAX_STRIKES))
+        if self.expires is not None:
+            object.__setattr__(self, "expires", min(max(self.expires, 1), MAX_TIME))
 
 
 class Found(NamedTuple):

@@ -20,7 +20,7 @@ import lmdb
 
 from sendgate.entry import Entry, Kind
 from sendgate.keys import Keyer
-from sendgate.store.environment import Environment, translated
+from sendgate.store.environment import Environment
 from sendgate.store.errors import ShrinkError
 from sendgate.store.origin import Applied, LoadOptions, Progress, Row
 from sendgate.store.record import EXPIRY, NUMBER, RECORD, Details, Label, pack_details
@@ -55,7 +55,7 @@ class BulkLoad:
     def run(self, rows: Iterable[Row]) -> Applied:
         """Import all rows. Raises ShrinkError or StoreError, and then nothing has changed."""
         store = self._environment.folder
-        with translated(store), spill_folder(store) as folder:
+        with spill_folder(store) as folder:
             spill = Spill(folder, self._keyer, self._label_of)
             spill.write(rows)
             with suppress(_Undo):

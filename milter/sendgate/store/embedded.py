@@ -61,9 +61,9 @@ class EmbeddedOrigin:
     def get(self, subject: Subject) -> list[Entry]:
         entries = []
         with self._environment.begin() as txn:
-            for key in self._keys_of(subject):
+            for key, only_wide in self._keys_of(subject):
                 value = txn.get(key, b"", db=self._environment.databases["keys"])
-                entries += self._entries(txn, value)
+                entries += self._entries(txn, value, only_wide=only_wide)
         return entries
 
     def scan(
@@ -134,8 +134,8 @@ class EmbeddedOrigin:
                 outcome = writer.add(key, writer.label_number(label), new.subject.kind, new, stored)
                 setattr(applied, outcome, getattr(applied, outcome) + 1)
             case Remove(subject, reason, scope, list_name):
-                for key in self._keys_of(subject):
-                    applied.removed += writer.remove(key, reason, scope, list_name)
+                for key, only_wide in self._keys_of(subject):
+                    applied.removed += writer.remove(key, reason, scope, list_name, only_wide=only_wide)
             case RemoveList(list_name):
                 applied.removed += self._remove_list(writer, list_name)
 
@@ -148,13 +148,17 @@ class EmbeddedOrigin:
     def _remove_number(self, writer: Writer, number: int) -> None:
         writer.remove_number(writer.key_of(number, self._keyer), number)
 
-    def _keys_of(self, subject: Subject) -> list[bytes]:
-        """Where entries about a subject can be: under its own text and under its mailbox's."""
-        return list(dict.fromkeys(self._keyer.subject_key(subject, wide) for wide in (False, True)))
+    def _keys_of(self, subject: Subject) -> list[tuple[bytes, bool]]:
+        """Where entries about a subject can be: under its own text; under its mailbox's, only mailbox-wide ones."""
+        own, of_mailbox = (self._keyer.subject_key(subject, wide) for wide in (False, True))
+        return [(own, False)] if own == of_mailbox else [(own, False), (of_mailbox, True)]
 
-    def _entries(self, txn: Transaction, value: bytes) -> list[Entry]:
+    def _entries(self, txn: Transaction, value: bytes, *, only_wide: bool = False) -> list[Entry]:
         entries = []
         for record in unpack_records(value):
+            label = read_label(txn, self._environment, record.label)
+            if only_wide and not label.mailbox_wide:
+                continue
             stored = txn.get(NUMBER.pack(record.number), b"", db=self._environment.databases["entries"])
-            entries.append(entry(read_label(txn, self._environment, record.label), unpack_details(stored)))
+            entries.append(entry(label, unpack_details(stored)))
         return entries

@@ -31,7 +31,6 @@ _DETAILS = struct.Struct(">IIIBB")
 
 _ORIGINS = tuple(Origin)
 _ORIGIN_CODES = {origin: code for code, origin in enumerate(_ORIGINS)}
-MAX_STRIKES = 255
 
 
 class Label(NamedTuple):
@@ -92,7 +91,7 @@ def pack_details(details: Details) -> bytes:
         details.created,
         details.expires,
         _ORIGIN_CODES[details.origin],
-        min(details.strikes, MAX_STRIKES),
+        details.strikes,
     )
     return head + details.subject.encode() + b"\0" + details.note.encode()
 

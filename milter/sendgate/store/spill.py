@@ -1,6 +1,7 @@
 """The first pass of a mass import: rows by the first byte of their key, in files beside the store.
 
-In: rows in any order. Out: for each of 256 buckets, its rows. Refused: OSError from the disk, as it is.
+In: rows in any order. Out: for each of 256 buckets, its rows.
+Refused: `StoreError`s from the disk; an error of the rows' own source goes through as it is.
 A folder that a killed import left behind is removed by the next one; a running one's is locked.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from sendgate.entry import Entry
 from sendgate.keys import KEY_OCTETS, Keyer
+from sendgate.store.environment import translated
 from sendgate.store.origin import Row
 from sendgate.store.record import Label
 
@@ -79,7 +81,7 @@ class Spill:
 
     def _flush(self, bucket: int, buffer: bytearray) -> None:
         if buffer:
-            with self._file(bucket).open("ab") as file:
+            with translated(self._folder.parent), self._file(bucket).open("ab") as file:
                 file.write(buffer)
             buffer.clear()
 
@@ -90,9 +92,10 @@ class Spill:
 @contextmanager
 def spill_folder(store: Path) -> Iterator[Path]:
     """A folder in the store's for one import: locked while it runs, removed at the end."""
-    _remove_leftovers(store)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=store))
-    lock = os.open(folder, os.O_RDONLY)
+    with translated(store):
+        _remove_leftovers(store)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=store))
+        lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder

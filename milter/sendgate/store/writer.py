@@ -79,14 +79,16 @@ class Writer:
         self.count(label_number, kind, 1)
         return "added"
 
-    def remove(self, key: bytes, reason: Reason | None, scope: Scope | None, list_name: str | None) -> int:
-        """Remove the entries under `key` that fit; None fits all. Returns how many."""
+    def remove(
+        self, key: bytes, reason: Reason | None, scope: Scope | None, list_name: str | None, *, only_wide: bool = False
+    ) -> int:
+        """Remove the entries under `key` that fit; None fits all; `only_wide`: mailbox-wide ones. Returns how many."""
         records = unpack_records(self.txn.get(key, b"", db=self._db["keys"]))
         kept = []
         for record in records:
             label = self._labels[record.label]
             fits = reason in (None, label.reason) and scope in (None, label.scope) and list_name in (None, label.list)
-            if not fits:
+            if not fits or (only_wide and not label.mailbox_wide):
                 kept.append(record)
                 continue
             self._forget(record.number)
