@@ -25,6 +25,7 @@ from sendgate.providers import DEFAULT, PROVIDERS
 MAX_OCTETS = 320
 """RFC 5321, 4.5.3.1: 64 octets of local part, "@" and 255 of domain. Only the sum is held: longer local parts
 (VERP, BATV) are in daily use."""
+MAX_DOMAIN_OCTETS = 255
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # "%" and "!" are left to the careful path: a mail system may read them as routes.
@@ -68,9 +69,12 @@ def parse(raw: bytes | str) -> Address:
 
 
 def parse_plain(text: str) -> Address | None:
-    """Read an address that every mail system reads alike: plain ASCII, no quotes, no routes. None for any other."""
+    """Read an address that every mail system reads alike: plain ASCII, no quotes, no routes. None for any other.
+
+    None too for one that is longer than a domain may be: the careful path looks at the parts.
+    """
     plain = _PLAIN.fullmatch(text)
-    if plain is None or len(text) > MAX_OCTETS or (text[0] == "<") != (text[-1] == ">"):
+    if plain is None or len(text) > MAX_DOMAIN_OCTETS or (text[0] == "<") != (text[-1] == ">"):
         return None
     return Address(plain[1].lower(), plain[2].lower())
 
@@ -106,7 +110,7 @@ def normalise_domain(text: str) -> str:
             text = unicodedata.normalize("NFKC", text).lower()
         text = ".".join(_a_label(label) for label in text.translate(_DOTS).split("."))
     text = text.lower()
-    if len(text) > 255 or not _ASCII_DOMAIN.fullmatch(text):
+    if len(text) > MAX_DOMAIN_OCTETS or not _ASCII_DOMAIN.fullmatch(text):
         raise AddressError("not a valid domain")
     return text
 
