@@ -164,13 +164,15 @@ class Gate:
         return [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
 
     def child_pids(self) -> list[int]:
-        """The processes it started: workers, HTTP server and the like."""
+        """The processes it started and that live: workers, HTTP server and the like."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
     def worker_pids(self) -> list[int]:
-        """The processes that answer Postfix: those that accept on the milter's socket."""
-        raise NotImplementedError
+        """The living processes that answer Postfix, as its log names them."""
+        lines = [line for line in self.log_lines() if line["event"] == "process_started"]
+        started = {line["pid"] for line in lines if line["process"].startswith("worker-")}
+        return [pid for pid in self.child_pids() if pid in started]
 
     def _settings(self) -> dict[str, Any]:
         return {

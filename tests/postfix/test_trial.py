@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from postfix.parts import processes_in
 from trial.dialogue import parse
 from trial.mta import Postfix, TrialError, shipped_milter
 from trial.player import play
@@ -32,19 +33,6 @@ C: text
 C: .
 S: 250
 """
-
-
-def processes_in(folder: Path) -> list[str]:
-    """The processes whose working directory is in a folder, also when it is deleted."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            place = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if place.startswith(str(folder)):
-            found.append(f"{entry.name} {place}")
-    return found
 
 
 @pytest.mark.root
