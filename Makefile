@@ -1,0 +1,45 @@
+# Everything here runs on a fresh Debian 12 (root, Python 3.11): what is missing is installed first.
+# PYTHON, ARGS and VENV can be set: make run ARGS=--once
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN = $(VENV)/bin
+# pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
+export PYTHONPATH = $(CURDIR)/postfix:$(CURDIR)/bench:$(CURDIR)/tests
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: run test lint format bench system-run system-test clean
+
+run: system-run $(VENV)/.installed  ## a private Postfix with the gate in front, and a conversation
+	$(BIN)/python -m trial.demo $(ARGS)
+
+test: system-test $(VENV)/.installed  ## the whole suite, on real servers
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: system-test $(VENV)/.installed  ## the measures of docs/performance.md
+	$(BIN)/python -m bench $(ARGS)
+
+$(VENV)/.installed: setup.cfg pyproject.toml milter/constraints.txt | system-run
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --use-pep517 -c milter/constraints.txt -e '.[test,lint]'
+	touch $@
+
+system-run:
+	@tests/install-packages run
+
+system-test:
+	@tests/install-packages run test
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/build
