@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
-from sendgate.address import Address, AddressError, mailbox, normalise_domain, normalise_local, parse
+from sendgate.address import Address, AddressError, mailbox, normalise_domain, normalise_local, parse, parse_plain
 
 DEFAULT_LIST = "default"
 MAX_NAME_OCTETS = 128
@@ -179,6 +179,9 @@ def parse_subject(text: str) -> Subject:
 
     Raises EntryError (or AddressError, which is told in the same words) when it is none of them.
     """
+    plain = parse_plain(text)
+    if plain is not None:
+        return Subject(Kind.ADDRESS, f"{plain.local}@{plain.domain}", plain)
     text = text.strip(" \t\r\n")  # no other white space: a local part may begin with it
     scheme, colon, digits = text.partition(":")
     if colon and scheme.lower() in _HASH_DIGITS:

@@ -1,0 +1,1 @@
+"""List files: reading and writing lists as txt, csv and jsonl. Knows nothing of stores."""
