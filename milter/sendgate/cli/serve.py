@@ -19,7 +19,7 @@ from pathlib import Path
 from sendgate import __version__, events
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import stores
-from sendgate.cli.serve_helpers import ask_metrics, ask_ready, sweep_until, verify
+from sendgate.cli.serve_helpers import ask_metrics, ask_ready, sweep_until
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
 from sendgate.metrics import Metrics
@@ -33,6 +33,7 @@ from sendgate.smtp.supervisor import Plan, Supervisor
 from sendgate.smtp.worker import Links, Protocol, recycler, run
 from sendgate.store.replica import open_replica
 from sendgate.store.serving import ServingReplica
+from sendgate.store.verification import verify_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _plan(settings: Settings, ground: Ground) -> Plan:
             "ops": lambda control, _report: server.run(ground.ops, _questions(settings, keyer, ground), control),
             "sweep": lambda control, _report: sweep_until(control, settings, keyer, ground.metrics),
         },
-        verify=lambda _control, _report: verify(settings),
+        verify=lambda _control, _report: verify_store(stores.folder(settings)),
     )
 
 

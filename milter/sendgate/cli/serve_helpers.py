@@ -1,6 +1,6 @@
 """What the helper processes of `serve` do, with the store and the metrics they need.
 
-In: settings, the keyer, the metrics' folder. Out: answers for the ops server; swept entries; a verdict on the store.
+In: settings, the keyer, the metrics' folder. Out: answers for the ops server; swept entries.
 Refused: nothing; a store that cannot be read is an answer too.
 """
 
@@ -11,8 +11,6 @@ import time
 from collections import Counter
 from pathlib import Path
 from threading import Lock
-
-from lmdb.verify import verify as verify_file
 
 from sendgate import events
 from sendgate.cli import stores
@@ -65,13 +63,6 @@ def sweep_until(control: int, settings: Settings, keyer: Keyer, folder: Path) ->
             failing = True
         if select.select([control], [], [], settings.store.sweep_every)[0]:
             return
-
-
-def verify(settings: Settings) -> None:
-    """Read the whole store without trusting it. Raises StoreError when it is damaged."""
-    problems = verify_file(str(stores.folder(settings)))  # type: ignore[no-untyped-call]
-    if problems:
-        raise StoreError(f"{stores.folder(settings)}: {problems[0]}")
 
 
 def _figures(settings: Settings, keyer: Keyer) -> StoreFigures:
