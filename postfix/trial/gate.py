@@ -37,7 +37,7 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Gate:
-    """One gate. As a context manager it starts and stops; `run` works before the start, too.
+    """One gate. As a context manager it makes an empty store, starts and stops; `run` works before the start, too.
 
     settings: merged over those of the trial, section by section. environment: added to this process's own.
     """
@@ -48,12 +48,15 @@ class Gate:
         self.ops_port = free_port()
         self.socket = self.folder / "milter.sock"
         self.config = self.folder / "sendgate.yaml"
-        self.config.write_text(yaml.safe_dump(merged(self._settings(), settings or {})))
+        whole = merged(self._settings(), settings or {})
+        self.config.write_text(yaml.safe_dump(whole))
+        self.store = Path(whole["store"]["url"].removeprefix("lmdb://"))
         self._environment = os.environ | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Gate:
         try:
+            self.make_store()
             self.start()
         except BaseException:
             self.remove()
@@ -92,6 +95,13 @@ class Gate:
             env=self._environment,
             start_new_session=True,  # a Ctrl-C at the terminal is for the trial, which then ends in order
         )
+
+    def make_store(self) -> None:
+        """An empty store, unless there is one: without any, `sendgate serve` refuses to start."""
+        if not self.store.exists():
+            made = self.run("import", "-", input="")
+            if made.returncode:
+                raise TrialError(f"no empty store could be made: {made.stderr}")
 
     def start(self) -> None:
         """Start `sendgate serve` and wait until it is ready. A failed start leaves no process."""
@@ -203,6 +213,7 @@ class Gate:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        wait_until(lambda: not self._group_lives(), STRAGGLER_TIMEOUT, "the killed processes are gone")
         self._process = None
 
 
