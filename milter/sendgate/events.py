@@ -77,17 +77,18 @@ def stopping(signal: str) -> None:
     _log.info("stopping", signal=signal)
 
 
-def stopped(seconds: float) -> None:
-    _log.info("stopped", seconds=round(seconds, 1))
+def stopped(uptime_seconds: float) -> None:
+    _log.info("stopped", uptime_seconds=round(uptime_seconds, 1))
 
 
 def process_started(process: str, pid: int) -> None:
     _log.info("process_started", process=process, pid=pid)
 
 
-def process_ended(process: str, pid: int, status: str, cause: str) -> None:
-    """status: how it ended ("exit 0", "signal 9"); cause: why, as counted in the metrics."""
-    _log.warning("process_ended", process=process, pid=pid, status=status, cause=cause)
+def process_ended(process: str, pid: int, status: str, cause: str, *, asked: bool) -> None:
+    """status: how it ended ("exit 0", "signal 9"); cause: why, as counted in the metrics; asked: by the supervisor."""
+    tell = _log.info if asked else _log.warning
+    tell("process_ended", process=process, pid=pid, status=status, cause=cause)
 
 
 def settings_reloaded(path: str) -> None:

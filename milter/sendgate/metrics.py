@@ -23,6 +23,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 DECISIONS = ("pass", "reject", "tempfail", "hold", "discard", "would_reject")
+RESTART_CAUSES = ("recycled", "memory", "reload", "store", "crashed", "killed")
+RELOAD_RESULTS = ("ok", "failed")
 OTHER = "other"
 DECISION_BUCKETS_SECONDS = (
     0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0,
@@ -123,6 +125,10 @@ class Metrics:
         self._config_reloads = Counter(
             "sendgate_config_reloads", "Reloads of the settings, by result.", ["result"], registry=registry
         )
+        for cause in RESTART_CAUSES:  # a rate needs to have seen the zero
+            self._worker_restarts.labels(cause)
+        for result in RELOAD_RESULTS:
+            self._config_reloads.labels(result)
         self._swept = Counter("sendgate_swept_entries", "Expired entries that were deleted.", registry=registry)
 
     def recipients(self, campaign: str, decision: str, reason: str, count: int = 1) -> None:
@@ -149,11 +155,11 @@ class Metrics:
         self._workers.set(count)
 
     def worker_restart(self, cause: str) -> None:
-        """cause: recycled, memory, reload, store, crashed or killed."""
+        """cause: one of RESTART_CAUSES."""
         self._worker_restarts.labels(cause).inc()
 
     def config_reload(self, result: str) -> None:
-        """result: ok or failed."""
+        """result: one of RELOAD_RESULTS."""
         self._config_reloads.labels(result).inc()
 
     def swept(self, count: int) -> None:

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sendgate import events
 
@@ -22,6 +23,7 @@ SUPERVISED_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCH
 class Child:
     """A running child. `name` is its role and, for a worker, its slot; `ready` once it has reported so.
 
+    trusts_store: whether it was told that it may open the store.
     retire: why it shall be replaced, or ""; ending: why it was told to end, or ""; kill_at: when patience ends
     (monotonic seconds).
     """
@@ -32,6 +34,7 @@ class Child:
     report: int
     started: float
     ready: bool = False
+    trusts_store: bool = True
     retire: str = ""
     ending: str = ""
     kill_at: float = field(default=float("inf"))
@@ -87,9 +90,10 @@ def _open_ends(child: Child) -> list[int]:
 def _run_and_exit(name: str, run: Callable[[], None]) -> None:
     status = 1
     try:
+        os.setpgid(0, 0)  # Ctrl-C in a terminal goes to the supervisor alone, which drains
+        Path("/proc/self/comm").write_text(f"sg {name}", encoding="ascii")
         for number in SUPERVISED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         run()
         status = 0

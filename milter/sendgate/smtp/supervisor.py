@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sendgate import events
-from sendgate.smtp.backoff import Backoff
+from sendgate.smtp.backoff import YOUNG_SECONDS, Backoff
 from sendgate.smtp.children import SUPERVISED_SIGNALS, Child, fork
 from sendgate.smtp.worker import READY, WANTS_RECYCLING
 
@@ -29,7 +29,7 @@ DRAIN_SECONDS = 9.0
 """How long sessions may go on after SIGTERM. What is still there then is killed; Postfix answers 451."""
 HELPER_SECONDS = 3.0
 CHECK_EVERY_SECONDS = 5.0
-_DAMAGE = {signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT}
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 _VERIFIER = "verify"
 
 
@@ -136,7 +136,7 @@ class Supervisor:
         name = next(f"worker-{slot}" for slot in range(len(taken) + 1) if f"worker-{slot}" not in taken)
         plan, trusted = self._plan, self._trusted
         child = self._start(name, lambda control, report: plan.worker(name, control, report, trusted))
-        child.retire = "" if trusted else "store"
+        child.trusts_store = trusted
 
     def _start(self, name: str, run: Callable[[int, int], None]) -> Child:
         child = fork(name, self._children, run)
@@ -158,21 +158,25 @@ class Supervisor:
             self._verified(status == 0)
             return
         if child.ending:
-            events.process_ended(child.name, child.pid, words, child.ending)
+            events.process_ended(child.name, child.pid, words, child.ending, asked=True)
             return
-        cause = "killed" if -status in (signal.SIGKILL, signal.SIGTERM) else "crashed"
-        events.process_ended(child.name, child.pid, words, cause)
+        cause = "killed" if status in (0, -signal.SIGKILL, -signal.SIGTERM) else "crashed"
+        events.process_ended(child.name, child.pid, words, cause, asked=False)
         role = "worker" if self._is_worker(child) else child.name
-        self._backoff.died(role, time.monotonic() - child.started, time.monotonic())
+        age = time.monotonic() - child.started
+        self._backoff.died(role, age, time.monotonic())
         if self._is_worker(child):
             self._counters.worker_restart(cause)
-            if -status in _DAMAGE and self._trusted:
+            if child.trusts_store and _points_at_store(-status, age):
                 self._trusted = False
                 events.store_suspected(words)
 
     def _verified(self, sound: bool) -> None:
         """The store has been read through. If it is sound, workers that must not open it get successors that may."""
         self._trusted = sound
+        for child in self._staying():
+            if sound and not child.trusts_store:
+                child.retire = child.retire or "store"
 
     def _read_reports(self) -> None:
         for child in self._children:
@@ -206,6 +210,11 @@ class Supervisor:
 
     def _serving(self) -> list[Child]:
         return [child for child in self._staying() if child.ready]
+
+
+def _points_at_store(signal_number: int, age: float) -> bool:
+    """Whether a death looks like that of a process that read a damaged file: a bus error, or a crash at once."""
+    return signal_number == signal.SIGBUS or (signal_number in _CRASHES and age < YOUNG_SECONDS)
 
 
 def own_memory(pid: int) -> int:
