@@ -28,6 +28,7 @@ from sendgate.settings_file import SettingsError, read_environment, read_file
 from sendgate.units import parse_duration, parse_size
 
 DEFAULT_PATH = "/etc/sendgate/sendgate.yaml"
+MAX_PORT = 65535
 
 Seconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=1)]
 Octets = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
@@ -52,17 +53,18 @@ def _regular_expression(pattern: str) -> str:
 
 
 def _socket(value: str) -> str:
-    if re.fullmatch(r"unix:/.+", value) or re.fullmatch(r"inet6?:\d+@\S+", value):
+    libmilter = re.fullmatch(r"inet6?:(\d+)@\S+", value)
+    if re.fullmatch(r"unix:/.+", value) or (libmilter and int(libmilter[1]) <= MAX_PORT):
         return value
     postfix = re.fullmatch(r"inet:(\[[0-9A-Fa-f:.]+\]|[^\s:]+):(\d+)", value)
-    if postfix:
+    if postfix and int(postfix[2]) <= MAX_PORT:
         return f"inet:{postfix[2]}@{postfix[1]}"
     raise ValueError("must be unix:/path, inet:port@host or inet:host:port")
 
 
 def _listen(value: str) -> str:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:]+):(\d+)", value)
-    if not match or int(match[2]) > 65535:
+    if not match or int(match[2]) > MAX_PORT:
         raise ValueError("must be host:port or [address]:port")
     return value
 
@@ -80,6 +82,16 @@ def _store_url(value: str) -> str:
         return value
     raise ValueError("must be lmdb:///absolute/path")
 
+
+_WORDS = {
+    "extra_forbidden": "unknown key",
+    "model_type": "must be a section: a mapping of keys",
+    "dict_type": "must be a mapping of names",
+    "frozen_set_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_type": "must be text; in quotes, if it looks like a number",
+}
+"""Our words for what pydantic tells in Python's."""
 
 CampaignPattern = Annotated[str, AfterValidator(_with_campaign_group)]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
@@ -235,6 +247,4 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 
 def _words(item: Any) -> str:
-    if item["type"] == "extra_forbidden":
-        return "unknown key"
-    return str(item["msg"]).removeprefix("Value error, ")
+    return _WORDS.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")

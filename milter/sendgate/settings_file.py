@@ -58,7 +58,7 @@ def read_file(path: Path, required: bool) -> Document:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError([f"{path}: not YAML: {_one_line(error)}"]) from None
+        raise SettingsError([f"{path}{_line(error)}: not YAML: {_one_line(error)}"]) from None
     if values is None:
         return document
     if not isinstance(values, dict):
@@ -116,5 +116,12 @@ def _note_places(node: Any, path: tuple[str, ...], document: Document, problems:
         _note_places(value_node, key, document, problems)
 
 
+def _line(error: yaml.YAMLError) -> str:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f":{mark.line + 1}" if mark else ""
+
+
 def _one_line(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError):
+        return ", ".join(part for part in (error.context, error.problem) if part)
     return " ".join(str(error).split())
