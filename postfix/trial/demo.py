@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as started:
             return _run(options, stop, started)
     except StopRequestedError:
+        show.note("Stopped before the end.")
         return INTERRUPTED
     except (TrialError, TimeoutError) as error:
         show.problem(str(error))

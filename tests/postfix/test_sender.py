@@ -14,6 +14,7 @@ from postfix.parts import Sender
 from trial.dialogue import parse
 from trial.mta import Postfix, command_path
 from trial.player import play
+from trial.ports import free_port
 from trial.waiting import wait_until
 
 pytestmark = pytest.mark.root
@@ -83,6 +84,16 @@ def test_postdrop_submits_nothing(sender: Sender) -> None:
     assert said.returncode != 0
     assert "not allowed to submit mail" in said.stderr
     assert list((sender.mta.queue_directory / "maildrop").iterdir()) == []
+
+
+def test_what_is_in_maildrop_goes_nowhere() -> None:
+    with Postfix(relayhost=f"[127.0.0.1]:{free_port()}") as mta:
+        play(parse(HELLO + MAIL + "C: RCPT TO:<user@example.com>\nS: 250 2.1.5\n" + DATA), mta.port)
+        mta.wait_for_log("status=deferred")
+        subprocess.run([command_path("postsuper"), "-c", str(mta.config), "-r", "ALL"], check=True)
+        mta.reload()  # wakes up all services that there are
+        wait_until(lambda: mta.log_text().count("reload -- version") == 1, 10, "the reload")
+        assert [message["queue_name"] for message in mta.queue()] == ["maildrop"]
 
 
 def test_a_thousand_recipients_fit_in_one_message(sender: Sender) -> None:
