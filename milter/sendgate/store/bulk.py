@@ -18,11 +18,11 @@ from operator import itemgetter
 
 import lmdb
 
-from sendgate.entry import Entry, Kind
+from sendgate.entry import Entry, Kind, Subject
 from sendgate.keys import Keyer
 from sendgate.store.environment import Environment
 from sendgate.store.errors import ShrinkError
-from sendgate.store.origin import Applied, LoadOptions, Progress, Row
+from sendgate.store.origin import Applied, LoadOptions, Progress
 from sendgate.store.record import EXPIRY, NUMBER, RECORD, Details, Label, pack_details
 from sendgate.store.spill import BUCKETS, Spill, Spilled, spill_folder
 from sendgate.store.writer import Writer
@@ -52,7 +52,7 @@ class BulkLoad:
         self._progress = progress
         self._applied = Applied()
 
-    def run(self, rows: Iterable[Row]) -> Applied:
+    def run(self, rows: Iterable[tuple[Subject, Entry]]) -> Applied:
         """Import all rows. Raises ShrinkError or StoreError, and then nothing has changed."""
         store = self._environment.folder
         with spill_folder(store) as folder:

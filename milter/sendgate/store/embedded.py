@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from sendgate.entry import MAILBOX_WIDE, Add, Change, Entry, Reason, Remove, RemoveList, Scope, Subject
+from sendgate.address import Address
+from sendgate.entry import MAILBOX_WIDE, Add, Change, Entry, Kind, Reason, Remove, RemoveList, Scope, Subject
 from sendgate.keys import Keyer
 from sendgate.store.bulk import BulkLoad
-from sendgate.store.environment import Environment, Transaction
-from sendgate.store.origin import Applied, LoadOptions, Progress, Row
+from sendgate.store.environment import Environment, Transaction, translated
+from sendgate.store.matches import Matches, find_matches
+from sendgate.store.origin import Applied, LoadOptions, Progress
 from sendgate.store.record import EXPIRY, NUMBER, Label, entry, unpack_details, unpack_records
-from sendgate.store.replica import read_counts, read_label, read_position
+from sendgate.store.replica import read_counts, read_kind, read_label, read_position
 from sendgate.store.writer import Writer
 
 SWEEP_BATCH = 10_000
@@ -24,6 +26,7 @@ SWEEP_BATCH = 10_000
 class EmbeddedOrigin:
     """The lists in one LMDB file, open for writing; `create` makes it when it is not there.
 
+    write: False opens it for reading only, which needs no right to write to the file and creates nothing.
     match_by_list: lists whose entries match the mailbox (True) or the exact address (False) whatever their reason.
     """
 
@@ -34,9 +37,10 @@ class EmbeddedOrigin:
         max_size: int,
         match_by_list: Mapping[str, bool] | None = None,
         *,
+        write: bool = True,
         create: bool = True,
     ) -> None:
-        self._environment = Environment(folder, max_size, keyer.secret, write=True, create=create)
+        self._environment = Environment(folder, max_size, keyer.secret, write=write, create=write and create)
         self._keyer = keyer
         self._match_by_list = match_by_list or {}
 
@@ -54,7 +58,7 @@ class EmbeddedOrigin:
             writer.finish()
         return applied
 
-    def load(self, rows: Iterable[Row], options: LoadOptions, progress: Progress) -> Applied:
+    def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
         loader = BulkLoad(self._environment, self._keyer, self.label, options, progress)
         return loader.run(rows)
 
@@ -90,9 +94,24 @@ class EmbeddedOrigin:
                     entries += self._entries(txn, value)
         return entries
 
+    def matches(self, address: Address) -> Matches:
+        """All entries that name `address`, found as the gate finds them, and how."""
+        return find_matches(self._environment, self._keyer, address)
+
     def counts(self) -> dict[Label, int]:
         with self._environment.begin() as txn:
             return read_counts(txn, self._environment)
+
+    def kinds(self) -> dict[Kind, int]:
+        """Entries by kind of subject; kinds without entries are left out."""
+        with self._environment.begin() as txn:
+            counts = {kind: read_kind(txn, self._environment, kind) for kind in Kind}
+            return {kind: count for kind, count in counts.items() if count}
+
+    def file_size(self) -> int:
+        """Octets of the file."""
+        with translated(self._environment.folder):
+            return self._environment.file.stat().st_size
 
     def position(self) -> int:
         with self._environment.begin() as txn:

@@ -50,7 +50,7 @@ class Origin(Protocol):
     def apply(self, changes: Iterable[Change]) -> Applied:
         """Do all changes or none. Raises StoreError."""
 
-    def load(self, rows: Iterable[Row], options: LoadOptions, progress: Progress) -> Applied:
+    def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
         """Add many entries, all or none; with `replace`, remove the others of that list."""
 
     def get(self, subject: Subject) -> list[Entry]:

@@ -100,10 +100,8 @@ class Replica:
 
     def _renew(self, txn: Transaction, transaction: int) -> _View:
         kinds = 0
-        meta = self._environment.databases["meta"]
         for kind in Kind:
-            value = txn.get(kind_name(kind), db=meta)
-            if value and COUNT.unpack(value)[0]:
+            if read_kind(txn, self._environment, kind):
                 kinds |= kind.value
         view = _View(transaction, kinds, {})
         self._view = view
@@ -173,6 +171,11 @@ def read_counts(txn: Transaction, environment: Environment) -> dict[Label, int]:
         if count:
             counts[read_label(txn, environment, NUMBER.unpack(number)[0])] = count
     return counts
+
+
+def read_kind(txn: Transaction, environment: Environment, kind: Kind) -> int:
+    """How many entries are about subjects of a kind."""
+    return int(COUNT.unpack(txn.get(kind_name(kind), COUNT.pack(0), db=environment.databases["meta"]))[0])
 
 
 def read_position(txn: Transaction, environment: Environment) -> int:

@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sendgate.entry import Entry
+from sendgate.entry import Entry, Subject
 from sendgate.keys import KEY_OCTETS, Keyer
 from sendgate.store.environment import translated
-from sendgate.store.origin import Row
 from sendgate.store.record import Label
 
 BUCKETS = 256
@@ -41,7 +40,7 @@ class Spill:
         self._label_of = label_of
         self.shared: list[Entry] = []
 
-    def write(self, rows: Iterable[Row]) -> None:
+    def write(self, rows: Iterable[tuple[Subject, Entry]]) -> None:
         """Take in all rows."""
         buffers = [bytearray() for _ in range(BUCKETS)]
         subject_key, stored_text, pack = self._keyer.subject_key, self._keyer.stored_text, _HEAD.pack
