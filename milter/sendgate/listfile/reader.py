@@ -16,7 +16,7 @@ Nothing is kept: memory stays the same however long the file is.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sendgate.entry import Entry, EntryError, Subject, parse_subject
 from sendgate.listfile.columns import Defaults, Likes
@@ -30,11 +30,17 @@ from sendgate.listfile.tables import TableRows
 Row = tuple[Subject, Entry]
 """A subject, and an entry with all the rest. The entry's own subject means nothing."""
 
+Watch = Callable[[], None]
+
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class ListReader:
-    """The rows of one file, once. `lines`: how many were read so far; `ignored`: columns that mean nothing here."""
+    """The rows of one file, once.
+
+    lines: how many were read so far; ignored: columns that mean nothing here; watch: called after each block of
+    lines.
+    """
 
     def __init__(self, source: Source, file_format: Format | None, defaults: Defaults, bad: ReportBad) -> None:
         if source.head.startswith(_UTF16):
@@ -42,6 +48,7 @@ class ListReader:
         self.format = file_format or format_by_name(source.name) or format_by_content(source.head)
         self.lines = 0
         self.ignored: list[str] = []
+        self.watch: Watch = lambda: None
         self._source = source
         self._likes = Likes(defaults)
         self._bad = bad
@@ -60,14 +67,17 @@ class ListReader:
     def _blocks(self) -> Iterator[Block]:
         for block in read_blocks(self._source.read, self._bad):
             self.lines += len(block.lines)
+            self.watch()
             yield block
 
     def _plain_rows(self, blocks: Iterator[Block]) -> Iterator[Row]:
-        like = self._likes.plain(f"{self._source.name}: a txt file has no reasons")
+        like: Entry | None = None
         for first, lines in blocks:
             for number, line in enumerate(lines, first):
                 if not line or line[0] == "#" or line.isspace():
                     continue
+                if like is None:
+                    like = self._likes.plain(f"{self._source.name}: a txt file has no reasons")
                 try:
                     yield parse_subject(line), like
                 except EntryError as error:
