@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from trial.mta import TrialError
+from trial.mta import TrialError, process_ids
 from trial.ports import LOOPBACK, free_port
 from trial.waiting import wait_until
 
@@ -130,7 +130,7 @@ class Gate:
         try:
             ended = self._process.wait(STOP_TIMEOUT)
             if ended != -signal.SIGKILL:  # a test that killed the supervisor knows that it leaves workers
-                wait_until(lambda: not self._group_lives(), STRAGGLER_TIMEOUT, "its workers end with it")
+                wait_until(lambda: not self._session(), STRAGGLER_TIMEOUT, "its workers end with it")
         except (subprocess.TimeoutExpired, TimeoutError) as error:
             raise TrialError(f"the gate did not end: {error}\n{self.log_text()}") from None
         finally:
@@ -199,22 +199,29 @@ class Gate:
         except OSError:
             return False
 
-    def _group_lives(self) -> bool:
-        """Whether any process of its process group is there."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, 0)
-            return True
-        return False
-
     def _kill(self) -> None:
-        """End what is left: the supervisor, and children that lost it (all in its process group)."""
+        """End what is left: the supervisor, and children that lost it."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        for pid in self._session():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        wait_until(lambda: not self._group_lives(), STRAGGLER_TIMEOUT, "the killed processes are gone")
+        wait_until(lambda: not self._session(), STRAGGLER_TIMEOUT, "the killed processes are gone")
         self._process = None
+
+    def _session(self) -> list[int]:
+        """The processes that live in its session: the supervisor and all its children, whatever their group."""
+        return [pid for pid in process_ids() if session_of(pid) == self.pid]
+
+
+def session_of(pid: int) -> int:
+    """The session of a living process; 0 when it is gone or a zombie."""
+    try:
+        state, _, _, session, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(session)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -203,7 +203,7 @@ class Postfix:
 
     def _members(self) -> list[int]:
         """Its daemons: the processes that work in its queue directory."""
-        return [pid for pid in _process_ids() if _working_directory(pid) == str(self.queue_directory)]
+        return [pid for pid in process_ids() if _working_directory(pid) == str(self.queue_directory)]
 
 
 def command_path(name: str) -> str:
@@ -223,7 +223,8 @@ def shipped_milter(entry: str) -> str:
     return f"{{ {entry}, {' '.join(match[1].split())} }}"
 
 
-def _process_ids() -> list[int]:
+def process_ids() -> list[int]:
+    """All processes of the machine."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 

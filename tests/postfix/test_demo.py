@@ -114,4 +114,4 @@ def test_the_end_can_come_at_any_moment(place: Path, moment: str) -> None:
     with staying_demo(place, moment) as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        assert process.wait(PATIENCE) in (130, 0)  # 0: the conversation was over by then
