@@ -57,6 +57,9 @@ def add(
     """
     settings = settings_of(context, config)
     created = now()
+    until = parse_expiry(expires, created)
+    if until is not None and until <= created:
+        raise UsageError(f"--expires {expires} is past; nothing was changed")
     like = Entry(
         subject=parse_subject("@example.com"),
         reason=reason,
@@ -64,7 +67,7 @@ def add(
         list=list_of(list_name) or DEFAULT_LIST,
         origin=Origin.OPERATOR,
         created=created,
-        expires=parse_expiry(expires, created),
+        expires=until,
         note=check_note(note),
     )
     changes = [Add(replace(like, subject=subject)) for subject in read_subjects(subjects)]

@@ -16,9 +16,14 @@ import typer
 
 from sendgate import __version__
 from sendgate.cli.add import add
+from sendgate.cli.check import check_config
+from sendgate.cli.explain import explain
+from sendgate.cli.exporting import export
 from sendgate.cli.importing import import_
 from sendgate.cli.options import ConfigOption
 from sendgate.cli.problems import EXPECTED, Exit, complain, tell
+from sendgate.cli.remove import remove
+from sendgate.cli.stats import lists, stats
 
 app = typer.Typer(
     name="sendgate",
@@ -56,8 +61,14 @@ def _serve(context: typer.Context, config: ConfigOption = None) -> None:
     serve(chosen)
 
 
+app.command("check-config")(check_config)
 app.command("add")(add)
+app.command("remove")(remove)
 app.command("import")(import_)
+app.command("export")(export)
+app.command("explain")(explain)
+app.command("stats")(stats)
+app.command("lists")(lists)
 
 
 def run(arguments: Sequence[str]) -> int:

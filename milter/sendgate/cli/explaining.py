@@ -1,0 +1,98 @@
+"""What `explain` tells, as data.
+
+In: a recipient as a client would write it, a campaign's name, the settings, the store.
+Out: an `Explanation`: what the gate would look up, find, decide and answer. Refused: `StoreError`s.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from sendgate.address import AddressError, mailbox, parse
+from sendgate.campaign import CampaignResolver
+from sendgate.decision import Action, Campaign, Decision, Rules
+from sendgate.entry import OVERRIDES_ALLOW, Found, Reason
+from sendgate.gate import Gate
+from sendgate.listfile.times import iso
+from sendgate.reply import reply_to
+from sendgate.settings import Settings
+from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.matches import Match, Matches
+
+
+class Explained(NamedTuple):
+    """An entry, and whether and why it counts for this campaign now."""
+
+    match: Match
+    applies: bool
+    why: str
+
+
+class Explanation(NamedTuple):
+    """All there is to tell about a recipient. `problem` says why it is no address; then there is nothing else."""
+
+    recipient: str
+    campaign: Campaign
+    address: str | None
+    mailbox: str | None
+    problem: str | None
+    keys: list[tuple[str, bytes]]
+    entries: list[Explained]
+    decision: Decision
+    reply: str | None
+
+
+def explain_recipient(origin: EmbeddedOrigin, settings: Settings, recipient: str, campaign_name: str) -> Explanation:
+    """Judge a recipient as the gate would now, and keep what led to it."""
+    judge = _Judge(settings.rules(), CampaignResolver(settings.campaign).named(campaign_name), time.time())
+    address, reduced, problem, matches = None, None, None, Matches()
+    try:
+        parsed = parse(recipient)
+        address, reduced = parsed.text, mailbox(parsed).text
+        matches = origin.matches(parsed)
+    except AddressError as error:
+        problem = str(error)
+    decision = judge.decision(recipient, matches)
+    reply = None if decision.observed else reply_to(decision, recipient)
+    entries = [judge.explained(match, matches, decision) for match in matches.matches]
+    shown = str(reply) if reply else None
+    return Explanation(recipient, judge.campaign, address, reduced, problem, matches.keys, entries, decision, shown)
+
+
+class _Judge(NamedTuple):
+    rules: Rules
+    campaign: Campaign
+    now: float
+
+    def decision(self, recipient: str, matches: Matches) -> Decision:
+        gate = Gate(lambda _: matches.found, self.rules, lambda: self.now)
+        return gate.judge(recipient.encode(errors="surrogateescape"), lambda: None, self.campaign)
+
+    def explained(self, match: Match, matches: Matches, decision: Decision) -> Explained:
+        found = match.found
+        missed = self._missed(found)
+        if missed:
+            return Explained(match, False, missed)
+        if found is decision.entry:
+            return Explained(match, True, "decides" + (", in dry run only" if decision.observed else ""))
+        if self.rules.action(found, self.campaign) is Action.OBSERVE:
+            return Explained(match, False, "in dry run: only counted")
+        if found.reason is Reason.ALLOW:
+            return Explained(match, True, f"allows, except for {', '.join(sorted(OVERRIDES_ALLOW))}")
+        if found.reason not in OVERRIDES_ALLOW and any(self._allows(other) for other in matches.found):
+            return Explained(match, False, "overruled by an allow entry")
+        return Explained(match, True, "applies; another entry is as strong or stronger")
+
+    def _missed(self, found: Found) -> str:
+        """Why an entry does not exist for this campaign now; "" when it does."""
+        if found.expires is not None and found.expired(self.now):
+            return f"does not apply: expired {iso(found.expires)}"
+        if not found.scope.covers(self.campaign.name, self.campaign.stream):
+            stream = self.campaign.stream or "no stream"
+            return f"does not apply: only in {found.scope}, not in campaign {self.campaign.name} ({stream})"
+        return ""
+
+    def _allows(self, found: Found) -> bool:
+        live = found.reason is Reason.ALLOW and not self._missed(found)
+        return live and self.rules.action(found, self.campaign) is not Action.OBSERVE
