@@ -6,7 +6,7 @@ VENV ?= .venv
 ARGS ?=
 BIN = $(VENV)/bin
 # pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
-export PYTHONPATH = $(CURDIR)/postfix:$(CURDIR)/bench:$(CURDIR)/tests
+export PYTHONPATH = $(CURDIR)/postfix:$(CURDIR)/tests
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: run test lint format bench system-run system-test clean
