@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ _DAMAGED = (
     lmdb.NotFoundError,
 )
 _FULL = (lmdb.MapFullError, lmdb.DiskError)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NEARLY_FULL_OCTETS = 2**20
 
 
 class Environment:
@@ -144,20 +147,29 @@ def translated(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise StoreMissingError(f"{folder}: no store: {error}") from error
     except (lmdb.Error, OSError) as error:
-        if _errno(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if _is(error, *_NO_ROOM) or (_is(error, errno.EIO) and _nearly_full(folder)):
             raise _full(folder, error) from error
-        raise StoreError(f"{folder}: {error}") from error
+        raise StoreError(f"{folder}: {error}; see to its disk and to who may read and write it") from error
 
 
 def _full(folder: Path, error: Exception) -> StoreFullError:
     return StoreFullError(f"{folder}: no room: {error}; free disk space or raise store.max_size. Nothing was changed.")
 
 
-def _errno(error: Exception) -> int | None:
+def _is(error: Exception, *codes: int) -> bool:
+    """Whether an error has one of the system's codes; lmdb keeps only the words for it."""
     if isinstance(error, OSError):
-        return error.errno
-    code = getattr(error, "code", None)
-    return code if isinstance(code, int) else None
+        return error.errno in codes
+    return str(error).endswith(tuple(os.strerror(code) for code in codes))
+
+
+def _nearly_full(folder: Path) -> bool:
+    """Whether the disk has no room for a write. LMDB tells a write that a full disk cut short as an I/O error."""
+    try:
+        space = os.statvfs(folder)
+    except OSError:
+        return False
+    return space.f_bavail * space.f_frsize < _NEARLY_FULL_OCTETS
 
 
 def _fingerprint(secret: bytes) -> bytes:
