@@ -1,0 +1,1 @@
+"""The documents against the program: what exists is documented, what is documented exists."""
