@@ -69,7 +69,7 @@ class Environment:
     def _open(self, max_size: int, write: bool, create: bool) -> None:
         if create:
             self.folder.mkdir(parents=True, exist_ok=True)
-        elif not self.file.exists():
+        elif not self.file.exists() or not self.file.stat().st_size:
             raise StoreMissingError(f"{self.folder}: no store; `sendgate add` or `sendgate import` creates it")
         self.env = lmdb.open(
             str(self.folder),
