@@ -37,10 +37,16 @@ class Lists(Protocol):
 class EmbeddedLists:
     """The embedded store: one LMDB file is origin and replica."""
 
-    def __init__(self, folder: Path, secret: bytes = b"", match_by_list: Mapping[str, bool] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        secret: bytes = b"",
+        match_by_list: Mapping[str, bool] | None = None,
+        max_size: int = MAX_SIZE,
+    ) -> None:
         self.folder = folder
         keyer = Keyer(secret)
-        self.origin = EmbeddedOrigin(folder, keyer, MAX_SIZE, match_by_list)
+        self.origin = EmbeddedOrigin(folder, keyer, max_size, match_by_list)
         # One process must not open an LMDB file twice, so the replica here shares the origin's.
         self.replica = Replica(self.origin._environment, keyer)
 

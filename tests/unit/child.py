@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 
-def start(code: str, *arguments: str | Path, user: int | None = None) -> subprocess.Popen[str]:
+def start(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """Start `code` with our import path; `arguments` are its sys.argv[1:]. The caller ends it."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -16,14 +16,13 @@ def start(code: str, *arguments: str | Path, user: int | None = None) -> subproc
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        user=user,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
-def run(code: str, *arguments: str | Path, user: int | None = None) -> str:
+def run(code: str, *arguments: str | Path) -> str:
     """Run `code` to its end and return what it printed; it must succeed."""
-    process = start(code, *arguments, user=user)
+    process = start(code, *arguments)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     return out

@@ -55,8 +55,9 @@ def test_an_unusable_name_is_passed_over(envid: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stream"), [("news-12", "marketing"), ("txn-reset", "transactional"), ("other", ""), ("news-txn-", "marketing")]
-)  # fmt: skip
+    ("name", "stream"),
+    [("news-12", "marketing"), ("txn-reset", "transactional"), ("other", ""), ("news-txn-", "marketing")],
+)
 def test_a_campaign_is_in_the_first_stream_whose_pattern_matches(name: str, stream: str) -> None:
     streams = {"marketing": "^news-", "transactional": "txn-"}
     assert resolver(streams=streams).resolve(name, "", "").campaign == Campaign(name, stream)
@@ -74,8 +75,9 @@ def test_a_pattern_whose_group_took_no_part_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "name"), [("spring-26", "spring-26"), (" spring-26 ", "spring-26"), ("", None), ("a b", None), ("caf\udce9", None)]
-)  # fmt: skip
+    ("value", "name"),
+    [("spring-26", "spring-26"), (" spring-26 ", "spring-26"), ("", None), ("a b", None), ("caf\udce9", None)],
+)
 def test_a_header_refines_when_its_value_is_a_name(value: str, name: str | None) -> None:
     campaign = resolver().refine(value)
     assert (campaign and campaign.name) == name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_the_precedence_is_the_designs() -> None:
     assert sorted(Reason, key=PRECEDENCE.__getitem__) == words.split()
 
 
-@pytest.mark.parametrize(("stronger", "weaker"), list(zip(_REFUSING, _REFUSING[1:], strict=False)))
+@pytest.mark.parametrize(("stronger", "weaker"), list(pairwise(_REFUSING)))
 def test_the_stronger_reason_decides_in_whatever_order(stronger: Reason, weaker: Reason) -> None:
     for order in permutations([found(stronger), found(weaker)]):
         entry = decide(order, CAMPAIGN, NOW, Rules()).entry
