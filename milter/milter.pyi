@@ -6,6 +6,7 @@ from typing import Any
 ACCEPT: int
 CONTINUE: int
 DISCARD: int
+NOREPLY: int
 REJECT: int
 TEMPFAIL: int
 

@@ -29,7 +29,7 @@ MAX_DOMAIN_OCTETS = 255
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # "%" and "!" are left to the careful path: a mail system may read them as routes.
-_PLAIN = re.compile(rf"<?([A-Za-z0-9#$&'*+/=?^_`{{|}}~.-]+)@({_LABEL}(?:\.{_LABEL})*)>?")
+_PLAIN = re.compile(rf"<?([A-Za-z0-9#$&'*+/=?^_`{{|}}~.-]+@{_LABEL}(?:\.{_LABEL})*)>?")
 _ASCII_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ATOM = re.compile(r"[^\x00-\x20\x7f()<>\[\]:;@\\,\"]+")
 _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*)"')
@@ -44,18 +44,23 @@ class AddressError(ValueError):
 
 
 class Address(NamedTuple):
-    """A normalised address. `local` is the value without quotes; `text` puts them back where they are needed."""
+    """A normalised address.
+
+    local: the value of the local part, without quotes; domain; text: `local@domain`, quoted as RFC 5321 asks when
+    the local part is no dot-atom.
+    """
 
     local: str
     domain: str
+    text: str
 
-    @property
-    def text(self) -> str:
-        """`local@domain`, quoted as RFC 5321 asks when the local part is no dot-atom."""
-        if _ATOM.fullmatch(self.local):
-            return f"{self.local}@{self.domain}"
-        quoted = re.sub(r'(["\\])', r"\\\1", self.local)
-        return f'"{quoted}"@{self.domain}'
+    @classmethod
+    def of(cls, local: str, domain: str) -> Address:
+        """The address of a normalised local part and domain."""
+        if _ATOM.fullmatch(local):
+            return cls(local, domain, f"{local}@{domain}")
+        quoted = re.sub(r'(["\\])', r"\\\1", local)
+        return cls(local, domain, f'"{quoted}"@{domain}')
 
 
 def parse(raw: bytes | str) -> Address:
@@ -76,12 +81,14 @@ def parse_plain(text: str) -> Address | None:
     plain = _PLAIN.fullmatch(text)
     if plain is None or len(text) > MAX_DOMAIN_OCTETS or (text[0] == "<") != (text[-1] == ">"):
         return None
-    return Address(plain[1].lower(), plain[2].lower())
+    bare = plain[1].lower()
+    local, _, domain = bare.partition("@")
+    return Address(local, domain, bare)
 
 
 def mailbox(address: Address) -> Address:
     """The mailbox that `address` is delivered to, by the provider's rules; `address` itself when they are one."""
-    local, domain = address
+    local, domain, _ = address
     if domain not in _TAGGED and "+" not in local:
         return address
     rule = PROVIDERS.get(domain, DEFAULT)
@@ -90,7 +97,7 @@ def mailbox(address: Address) -> Address:
         base = base.replace(character, "")
     if not base:
         return address
-    reduced = Address(base, rule.domain or domain)
+    reduced = Address.of(base, rule.domain or domain)
     return address if reduced == address else reduced
 
 
@@ -150,7 +157,7 @@ def _parse_carefully(text: str) -> Address:
         raise AddressError("no domain")
     if rest[0] != "@":
         raise AddressError("not a valid local part")
-    return Address(normalise_local(value), normalise_domain(rest[1:].strip(" ")))
+    return Address.of(normalise_local(value), normalise_domain(rest[1:].strip(" ")))
 
 
 def _check_characters(text: str) -> None:

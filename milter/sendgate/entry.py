@@ -181,7 +181,7 @@ def parse_subject(text: str) -> Subject:
     """
     plain = parse_plain(text)
     if plain is not None:
-        return Subject(Kind.ADDRESS, f"{plain.local}@{plain.domain}", plain)
+        return Subject(Kind.ADDRESS, plain.text, plain)
     text = text.strip(" \t\r\n")  # no other white space: a local part may begin with it
     scheme, colon, digits = text.partition(":")
     if colon and scheme.lower() in _HASH_DIGITS:
@@ -204,7 +204,7 @@ def parse_subject(text: str) -> Subject:
 
 def local_text(local: str) -> str:
     """The subject text for a local part at any domain: `user@`, quoted as in an address."""
-    return Address(normalise_local(local), "").text
+    return Address.of(normalise_local(local), "").text
 
 
 def parse_reason(text: str) -> Reason:

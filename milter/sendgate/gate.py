@@ -37,18 +37,20 @@ class Gate:
         recipient: the argument of RCPT TO as the client wrote it; resolved: asks for the address that Postfix made
         of it (its macro {rcpt_addr}), called only when the client's writing could be read in more than one way.
         """
+        plain = parse_plain(recipient.decode("ascii", "replace"))
         try:
-            plain = parse_plain(recipient.decode("ascii", "replace"))
-            if plain is not None:
-                found = self._lookup(plain)
-            else:
-                readings = _readings(recipient, resolved())
-                if not readings:
-                    return BAD_ADDRESS
-                found = [entry for reading in readings for entry in self._lookup(reading)]
+            found = self._lookup(plain) if plain is not None else self._found_unclear(recipient, resolved())
         except LookupFailedError:
             return STORE_UNAVAILABLE
+        except AddressError:
+            return BAD_ADDRESS
         return decide(found, campaign, self._clock(), self._rules) if found else PASS
+
+    def _found_unclear(self, recipient: bytes, resolved: str | None) -> list[Found]:
+        readings = _readings(recipient, resolved)
+        if not readings:
+            raise AddressError("neither we nor Postfix can read it")
+        return [entry for reading in readings for entry in self._lookup(reading)]
 
 
 def _readings(recipient: bytes, resolved: str | None) -> set[Address]:

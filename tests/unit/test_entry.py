@@ -94,7 +94,7 @@ def test_only_an_address_is_filed_under_its_mailbox() -> None:
     assert address.matched_text(mailbox_wide=True) == "firstlast@gmail.com"
     assert address.matched_text(mailbox_wide=False) == "first.last+tag@gmail.com"
     assert local.matched_text(mailbox_wide=True) == "user+tag@"
-    assert address.address == Address("first.last+tag", "gmail.com")
+    assert address.address == Address.of("first.last+tag", "gmail.com")
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -73,11 +73,17 @@ class Message:
 
 
 class Connection:
-    """One connection from Postfix, which is one SMTP session."""
+    """One connection from Postfix, which is one SMTP session.
 
-    __slots__ = ("message",)
+    mail_answer, header_answer: what to return where there is nothing to say: NOREPLY when Postfix has agreed to wait
+    for no answer (libmilter complains to syslog about any other then), else CONTINUE.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("header_answer", "mail_answer", "message")
+
+    def __init__(self, mail_answer: int, header_answer: int) -> None:
+        self.mail_answer = mail_answer
+        self.header_answer = header_answer
         self.message: Message | None = None
 
 
@@ -108,9 +114,9 @@ class Sessions:
         self._lock = Lock()
         self.active = 0
 
-    def opened(self, context: Context) -> None:
+    def opened(self, context: Context, connection: Connection) -> None:
         """A connection begins."""
-        context.setpriv(Connection())
+        context.setpriv(connection)
         with self._lock:
             self.active += 1
 
@@ -122,8 +128,10 @@ class Sessions:
             self._at_mail()
             connection.message = Message(self._resolve(context, sender, parameters))
         except Exception as error:
-            return self._own_fault("MAIL", error)
-        return CONTINUE
+            self._own_fault("MAIL", error)
+            if connection.mail_answer == CONTINUE:
+                return TEMPFAIL
+        return connection.mail_answer
 
     def envrcpt(self, context: Context, recipient: bytes, *_parameters: bytes) -> int:
         """RCPT TO: the decision."""
@@ -151,10 +159,11 @@ class Sessions:
 
     def header(self, context: Context, name: str, value: bytes) -> int:
         """A header: perhaps the one that names the campaign. The first of them counts."""
-        message: Message | None = context.getpriv().message
+        connection: Connection = context.getpriv()
+        message = connection.message
         if message is not None and message.refined is None and name.lower() == self._header:
             message.refined = self._resolver.refine(value.decode("utf-8", "surrogateescape"))
-        return CONTINUE
+        return connection.header_answer
 
     def eoh(self, context: Context) -> int:
         """End of headers."""
@@ -236,7 +245,7 @@ class Sessions:
             if not message.delivers and message.held is None:
                 return DISCARD
             for recipient in message.discarded:
-                context.delrcpt(recipient.decode())
+                context.delrcpt(_without_route(recipient).decode())
         if message.held is not None:
             reason = hold_reason(message.held)
             context.quarantine(reason)
@@ -272,6 +281,12 @@ def _with_fate(message: Message, decision: Decision) -> Decision:
     if decision.verdict is Verdict.PASS and message.held is not None:
         return OTHER_FATE
     return decision
+
+
+def _without_route(recipient: bytes) -> bytes:
+    """A recipient as Postfix keeps it: it cuts a source route off, up to the first colon, and compares to the rest."""
+    inner = recipient.removeprefix(b"<").removesuffix(b">")
+    return b"<" + inner.partition(b":")[2] + b">" if inner.startswith(b"@") and b":" in inner else recipient
 
 
 def _macro(context: Context, name: str) -> str | None:

@@ -11,6 +11,7 @@ libmilter's own signal thread, which waits for them, is the one to get them.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -21,11 +22,13 @@ from threading import Thread
 
 import milter
 
-from sendgate.smtp.session import Context, Sessions
+from sendgate.smtp.session import Connection, Context, Sessions
 
 READY, WANTS_RECYCLING = b"R", b"W"
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _POLL_SECONDS = 0.05
+_COLLECT_AFTER = 50_000
+"""Garbage in cycles is rare here; reference counts free the rest at once."""
 _IDLE_POLLS = 10
 """So many polls without a session end a drain: a connection just accepted is not counted before it negotiates."""
 _SESSION_TIMEOUT_SECONDS = 7210
@@ -72,6 +75,8 @@ class Protocol:
 def run(sessions: Sessions, links: Links, protocol: Protocol) -> None:
     """Serve until told to drain. Returns when the last session has ended."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    gc.freeze()  # what was loaded so far stays: looking through it again and again would cost every message
+    gc.set_threshold(_COLLECT_AFTER)
     _register(sessions, protocol)
     milter.setconn(f"fd:{links.listener}")
     milter.settimeout(_SESSION_TIMEOUT_SECONDS)
@@ -103,7 +108,12 @@ def _register(sessions: Sessions, protocol: Protocol) -> None:
         context.setsymlist(milter.M_ENVFROM, "{auth_authen}")
         context.setsymlist(milter.M_ENVRCPT, "{rcpt_addr}")
         context.setsymlist(milter.M_EOM, "i")
-        sessions.opened(context)
+        agreed = options[1]
+        connection = Connection(
+            mail_answer=milter.NOREPLY if agreed & milter.P_NR_MAIL else milter.CONTINUE,
+            header_answer=milter.NOREPLY if agreed & milter.P_NR_HDR else milter.CONTINUE,
+        )
+        sessions.opened(context, connection)
         return int(milter.CONTINUE)
 
     milter.set_flags(protocol.actions)
