@@ -16,6 +16,8 @@ import yaml
 PREFIX = "SENDGATE_"
 MAX_DEPTH = 8
 """Of mappings in mappings; an alias of YAML can make one hold itself."""
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""The latter two for what looks like a date but is none, and for nesting without end."""
 
 
 class SettingsError(ValueError):
@@ -57,7 +59,7 @@ def read_file(path: Path, required: bool) -> Document:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise SettingsError([f"{path}{_line(error)}: not YAML: {_one_line(error)}"]) from None
     if values is None:
         return document
@@ -80,7 +82,7 @@ def read_environment(environment: Mapping[str, str], document: Document) -> list
         path = tuple(part.lower() for part in variable.removeprefix(PREFIX).split("__"))
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except _NOT_YAML as error:
             problems.append(f"{variable}: not YAML: {_one_line(error)}")
             continue
         if not _lay(document.values, path, value):
@@ -116,12 +118,12 @@ def _note_places(node: Any, path: tuple[str, ...], document: Document, problems:
         _note_places(value_node, key, document, problems)
 
 
-def _line(error: yaml.YAMLError) -> str:
+def _line(error: Exception) -> str:
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     return f":{mark.line + 1}" if mark else ""
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         return ", ".join(part for part in (error.context, error.problem) if part)
     return " ".join(str(error).split())
