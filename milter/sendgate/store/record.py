@@ -81,7 +81,7 @@ def unpack_label(value: bytes) -> Label:
     try:
         reason, scope, list_name, mailbox_wide = json.loads(value)
         return Label(Reason(reason), parse_scope(scope), list_name, mailbox_wide)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise StoreCorruptError(f"a label cannot be read: {error}") from None
 
 
