@@ -16,7 +16,7 @@ from sendgate.store.bulk import BulkLoad
 from sendgate.store.environment import Environment, Transaction, translated
 from sendgate.store.matches import Matches, find_matches
 from sendgate.store.origin import Applied, LoadOptions, Progress
-from sendgate.store.record import EXPIRY, NUMBER, Label, entry, unpack_details, unpack_records
+from sendgate.store.record import EXPIRY, NUMBER, Label, details_of, entry, unpack_details, unpack_records
 from sendgate.store.replica import read_counts, read_kind, read_label, read_position
 from sendgate.store.writer import Writer
 
@@ -150,7 +150,7 @@ class EmbeddedOrigin:
                 label = self.label(new)
                 key = self._keyer.subject_key(new.subject, label.mailbox_wide)
                 stored = self._keyer.stored_text(new.subject, key)
-                outcome = writer.add(key, writer.label_number(label), new.subject.kind, new, stored)
+                outcome = writer.add(key, new.subject.kind, details_of(new, writer.label_number(label), stored))
                 setattr(applied, outcome, getattr(applied, outcome) + 1)
             case Remove(subject, reason, scope, list_name):
                 for key, only_wide in self._keys_of(subject):

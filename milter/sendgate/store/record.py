@@ -28,6 +28,7 @@ NUMBER = struct.Struct(">I")
 COUNT = struct.Struct(">Q")
 EXPIRY = struct.Struct(">II")
 _DETAILS = struct.Struct(">IIIBB")
+_SHARED = struct.Struct(">IIBB")
 
 _ORIGINS = tuple(Origin)
 _ORIGIN_CODES = {origin: code for code, origin in enumerate(_ORIGINS)}
@@ -87,13 +88,22 @@ def unpack_label(value: bytes) -> Label:
 
 def pack_details(details: Details) -> bytes:
     head = _DETAILS.pack(
-        details.label,
-        details.created,
-        details.expires,
-        _ORIGIN_CODES[details.origin],
-        details.strikes,
+        details.label, details.created, details.expires, _ORIGIN_CODES[details.origin], details.strikes
     )
     return head + details.subject.encode() + b"\0" + details.note.encode()
+
+
+def pack_shared(like: Entry) -> tuple[bytes, bytes]:
+    """What entries like this one have in `entries` between the label and the subject, and after the subject.
+
+    So pack_details() is the label, the first of the two, the subject and the second. Mass imports, which have one
+    entry for many subjects, put these together themselves. The first begins with created and expires, as a record
+    has them.
+    """
+    return (
+        _SHARED.pack(like.created, like.expires or 0, _ORIGIN_CODES[like.origin], like.strikes),
+        b"\0" + like.note.encode(),
+    )
 
 
 def unpack_details(value: bytes) -> Details:
@@ -103,6 +113,11 @@ def unpack_details(value: bytes) -> Details:
         return Details(label, created, expires, _ORIGINS[origin], strikes, subject, note)
     except (struct.error, UnicodeDecodeError, IndexError) as error:
         raise StoreCorruptError(f"an entry cannot be read: {error}") from None
+
+
+def details_of(entry: Entry, label: int, subject: str) -> Details:
+    """An entry as it is to be stored, with its label by number and its subject as the store may show it."""
+    return Details(label, entry.created, entry.expires or 0, entry.origin, entry.strikes, subject, entry.note)
 
 
 def found(label: Label, record: Record, ref: str) -> Found:

@@ -1,116 +1,129 @@
-"""The first pass of a mass import: rows by the first byte of their key, in files beside the store.
+"""The first pass of a mass import: rows by the first byte of their key, in a file beside the store.
 
 In: rows in any order. Out: for each of 256 buckets, its rows.
 Refused: `StoreError`s from the disk; an error of the rows' own source goes through as it is.
-A folder that a killed import left behind is removed by the next one; a running one's is locked.
+
+The file has no name: however an import ends, it leaves nothing. Only the process that writes it reads it, so it is
+in Python's own quickest form, marshal's.
 """
 
 from __future__ import annotations
 
-import fcntl
+import marshal
 import os
-import shutil
-import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, NamedTuple
 
-from sendgate.entry import Entry, Subject
-from sendgate.keys import KEY_OCTETS, Keyer
+from sendgate.entry import Entry, Kind, Subject
+from sendgate.keys import Keyer
 from sendgate.store.environment import translated
-from sendgate.store.record import Label
+from sendgate.store.record import Label, pack_shared
 
 BUCKETS = 256
-_PREFIX = ".import-"
-_BUFFER_OCTETS = 32 * 1024
-_HEAD = struct.Struct(f">{KEY_OCTETS}sHBI")
-"""Key, octets of the subject, kind of subject, number of the shared entry."""
+_BUFFER_OCTETS = 2**20
+_ROWS_IN_MEMORY = 256
+"""Rows of a bucket that are kept before they go into the file, together."""
+_REMEMBERED = 10_000
+_MARSHAL_VERSION = 2
+"""The form that takes no time to find objects which are there several times."""
 
-Spilled = tuple[bytes, int, int, str]
-"""Key, number of the shared entry, kind of subject, subject as it is stored."""
+Spilled = tuple[bytes, int, bytes]
+"""Key, number of the sort, and what `entries` will have behind the label."""
+
+
+class Sort(NamedTuple):
+    """What rows have in common: the label they will get, and what kind of subject they are about."""
+
+    label: Label
+    kind: Kind
+
+
+class _Shared(NamedTuple):
+    """What rows with one and the same `like` share; it is kept so that its id stays its own."""
+
+    like: Entry
+    sort: int
+    before: bytes
+    after: bytes
 
 
 class Spill:
-    """Rows on their way through the files of one folder. `shared`: the entries that rows name by number."""
+    """Rows on their way through one file. `sorts`: what rows name by number."""
 
-    def __init__(self, folder: Path, keyer: Keyer, label_of: Callable[[Entry], Label]) -> None:
+    def __init__(self, folder: Path, file: IO[bytes], keyer: Keyer, label_of: Callable[[Entry], Label]) -> None:
         self._folder = folder
+        self._file = file
+        self._end = 0
+        self._parts: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
         self._keyer = keyer
         self._label_of = label_of
-        self.shared: list[Entry] = []
+        self._numbers: dict[Sort, int] = {}
+        self._known: dict[tuple[int, int], _Shared] = {}
+        self.sorts: list[Sort] = []
 
     def write(self, rows: Iterable[tuple[Subject, Entry]]) -> None:
         """Take in all rows."""
-        buffers = [bytearray() for _ in range(BUCKETS)]
-        subject_key, stored_text, pack = self._keyer.subject_key, self._keyer.stored_text, _HEAD.pack
-        numbers: dict[int, tuple[int, bool]] = {}
+        buckets: list[list[Spilled]] = [[] for _ in range(BUCKETS)]
+        subject_key, stored_text = self._keyer.subject_key, self._keyer.stored_text
+        last_like, last_kind = None, None
+        sort, before, after, wide = 0, b"", b"", False
         for subject, like in rows:
-            known = numbers.get(id(like))
-            if known is None:
-                known = numbers[id(like)] = self._share(like)
-            number, mailbox_wide = known
-            key = subject_key(subject, mailbox_wide)
-            text = stored_text(subject, key).encode()
-            buffer = buffers[key[0]]
-            buffer += pack(key, len(text), subject.kind.value, number) + text
-            if len(buffer) >= _BUFFER_OCTETS:
-                self._flush(key[0], buffer)
-        for bucket, buffer in enumerate(buffers):
-            self._flush(bucket, buffer)
+            if like is not last_like or subject.kind is not last_kind:
+                last_like, last_kind = like, subject.kind
+                _, sort, before, after = self._shared(like, subject.kind)
+                wide = self.sorts[sort].label.mailbox_wide
+            key = subject_key(subject, wide)
+            bucket = buckets[key[0]]
+            bucket.append((key, sort, before + stored_text(subject, key).encode() + after))
+            if len(bucket) >= _ROWS_IN_MEMORY:
+                self._flush(key[0], bucket)
+        for number, bucket in enumerate(buckets):
+            self._flush(number, bucket)
+        with translated(self._folder):
+            self._file.flush()
 
     def read(self, bucket: int) -> list[Spilled]:
         """The rows of one bucket, in the order they came."""
-        try:
-            data = self._file(bucket).read_bytes()
-        except FileNotFoundError:
-            return []
-        rows = []
-        position, size, head = 0, len(data), _HEAD.size
-        while position < size:
-            key, length, kind, number = _HEAD.unpack_from(data, position)
-            position += head
-            rows.append((key, number, kind, data[position : position + length].decode()))
-            position += length
+        rows: list[Spilled] = []
+        with translated(self._folder):
+            for place, length in self._parts[bucket]:
+                rows += marshal.loads(os.pread(self._file.fileno(), length, place))
         return rows
 
-    def _share(self, like: Entry) -> tuple[int, bool]:
-        self.shared.append(like)  # also keeps it alive, so that its id stays its own
-        return len(self.shared) - 1, self._label_of(like).mailbox_wide
+    def _shared(self, like: Entry, kind: Kind) -> _Shared:
+        known = self._known.get((id(like), kind.value))
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = _Shared(like, self._sort(Sort(self._label_of(like), kind)), *pack_shared(like))
+            self._known[id(like), kind.value] = known
+        return known
 
-    def _flush(self, bucket: int, buffer: bytearray) -> None:
-        if buffer:
-            with translated(self._folder.parent), self._file(bucket).open("ab") as file:
-                file.write(buffer)
-            buffer.clear()
+    def _sort(self, sort: Sort) -> int:
+        number = self._numbers.setdefault(sort, len(self.sorts))
+        if number == len(self.sorts):
+            self.sorts.append(sort)
+        return number
 
-    def _file(self, bucket: int) -> Path:
-        return self._folder / f"{bucket:02x}"
+    def _flush(self, bucket: int, rows: list[Spilled]) -> None:
+        packed = marshal.dumps(rows, _MARSHAL_VERSION)
+        with translated(self._folder):
+            self._file.write(packed)
+        self._parts[bucket].append((self._end, len(packed)))
+        self._end += len(packed)
+        rows.clear()
 
 
 @contextmanager
-def spill_folder(store: Path) -> Iterator[Path]:
-    """A folder in the store's for one import: locked while it runs, removed at the end."""
-    with translated(store):
-        _remove_leftovers(store)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=store))
-        lock = os.open(folder, os.O_RDONLY)
+def open_spill(folder: Path, keyer: Keyer, label_of: Callable[[Entry], Label]) -> Iterator[Spill]:
+    """A spill for one import, with its file in the store's folder. Raises StoreError."""
+    with translated(folder):
+        file = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER_OCTETS)  # noqa: SIM115 - closed below
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
+        yield Spill(folder, file, keyer, label_of)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _remove_leftovers(store: Path) -> None:
-    for folder in store.glob(_PREFIX + "*"):
-        with suppress(FileNotFoundError):
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            except BlockingIOError:
-                pass  # another import is at work in it
-            finally:
-                os.close(lock)
+        with suppress(OSError):  # what could not be written was told already, or is not wanted any more
+            file.close()

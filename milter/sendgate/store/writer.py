@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import Literal
 
-from sendgate.entry import Entry, Kind, Reason, Scope, parse_subject
+from sendgate.entry import Kind, Reason, Scope, parse_subject
 from sendgate.keys import Keyer
 from sendgate.store.environment import Environment, Transaction
 from sendgate.store.errors import StoreFullError
@@ -59,24 +59,18 @@ class Writer:
         old = number < self.first_new_number
         return old and self.touched is not None and not self.touched[number // 8] & (1 << number % 8)
 
-    def add(self, key: bytes, label_number: int, kind: Kind, new: Entry, stored_subject: str) -> Outcome:
-        """File an entry under `key`, or refresh the one that is there with the same identity.
-
-        new: all but its subject is used; the subject is given as `kind` and as it is to be stored.
-        """
+    def add(self, key: bytes, kind: Kind, new: Details) -> Outcome:
+        """File an entry about a subject of a kind under `key`, or refresh the one with the same identity."""
         records = unpack_records(self.txn.get(key, b"", db=self._db["keys"]))
         for index, record in enumerate(records):
-            if record.label == label_number:
-                self._touch(record.number)
+            if record.label == new.label:
+                self.touch(record.number)
                 return self._refresh(key, records, index, new)
-        number = self.take_number()
-        records.append(Record(label_number, new.created, new.expires or 0, number))
+        number = self.take_numbers(1)
+        records.append(Record(new.label, new.created, new.expires, number))
         self.txn.put(key, pack_records(records), db=self._db["keys"])
-        details = Details(
-            label_number, new.created, new.expires or 0, new.origin, new.strikes, stored_subject, new.note
-        )
-        self.put_details(number, details)
-        self.count(label_number, kind, 1)
+        self.put_details(number, new)
+        self.count(new.label, kind, 1)
         return "added"
 
     def remove(
@@ -101,12 +95,18 @@ class Writer:
         self._forget(number)
         self._put_records(key, [record for record in records if record.number != number])
 
-    def take_number(self) -> int:
-        """A number for a new entry."""
-        if self.next_number > MAX_NUMBER:
+    def take_numbers(self, count: int) -> int:
+        """Numbers for new entries. Returns the first; the others follow it."""
+        first = self.next_number
+        if first + count > MAX_NUMBER:
             raise StoreFullError("all 4,294,967,295 entry numbers are used; export the lists into a new store")
-        self.next_number += 1
-        return self.next_number - 1
+        self.next_number += count
+        return first
+
+    def touch(self, number: int) -> None:
+        """Note that an entry was added again."""
+        if self.touched is not None and number < self.first_new_number:
+            self.touched[number // 8] |= 1 << number % 8
 
     def label(self, number: int) -> Label:
         return self._labels[number]
@@ -148,7 +148,7 @@ class Writer:
         """Note that there are more or fewer entries of a label and of a kind of subject."""
         self._counts[label_number] = self._counts.get(label_number, 0) + difference
         self._kinds[kind] = self._kinds.get(kind, 0) + difference
-        self._position += 1
+        self._position += abs(difference)
 
     def count_of_list(self, list_name: str) -> int:
         """Entries of a list as this transaction would leave them."""
@@ -171,10 +171,10 @@ class Writer:
         """Expiry after adding again: the later one; 0 is never."""
         return 0 if 0 in (old, new) else max(old, new)
 
-    def _refresh(self, key: bytes, records: list[Record], index: int, new: Entry) -> Outcome:
+    def _refresh(self, key: bytes, records: list[Record], index: int, new: Details) -> Outcome:
         record = records[index]
         details = self.details(record.number)
-        expires = self.refreshed_expiry(record.expires, new.expires or 0)
+        expires = self.refreshed_expiry(record.expires, new.expires)
         updated = details._replace(
             expires=expires,
             origin=new.origin,
@@ -190,10 +190,6 @@ class Writer:
         self.put_details(record.number, updated)
         self.changed()
         return "refreshed"
-
-    def _touch(self, number: int) -> None:
-        if self.touched is not None and number < self.first_new_number:
-            self.touched[number // 8] |= 1 << number % 8
 
     def _forget(self, number: int) -> None:
         details = self.details(number)
