@@ -6,6 +6,7 @@ Nothing is refused. With a hashed store no recipient is written in clear: only t
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 
@@ -14,6 +15,7 @@ import structlog
 from sendgate.decision import Decision
 
 _log = structlog.get_logger()
+_encoder = json.JSONEncoder(default=str)  # made once: json.dumps would make one for each line
 _clear_addresses = True
 
 
@@ -25,12 +27,16 @@ def configure(*, clear_addresses: bool = True) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
+            structlog.processors.JSONRenderer(serializer=_to_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
+
+
+def _to_json(facts: object, **_options: object) -> str:
+    return _encoder.encode(facts)
 
 
 def recipient_judged(decision: Decision, recipient: str, campaign: str, reply: str) -> None:

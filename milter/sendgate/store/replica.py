@@ -59,7 +59,9 @@ class Replica:
                 transaction = txn.id()
                 if transaction != view.transaction:
                     view = self._renew(txn, transaction)
-                entries = self._at(txn, address.text, all_match=True)
+                key = self._keyer.key(address.text)
+                value = txn.get(key)
+                entries = self._decode(txn, key, value, all_match=True) if value else []
                 reduced = mailbox(address)
                 if reduced is not address:
                     entries += self._at(txn, reduced.text, all_match=False)
