@@ -204,7 +204,7 @@ class Sessions:
         envid = ""
         for parameter in parameters:
             if parameter[:6].upper() == b"ENVID=":
-                envid = parameter[6:].decode("ascii", "replace")
+                envid = parameter[6:].decode("ascii", "surrogateescape")
         login = _macro(context, "{auth_authen}") or "" if self._resolver.needs_login else ""
         text = sender.decode("utf-8", "surrogateescape").removeprefix("<").removesuffix(">")
         return self._resolver.resolve(envid, text, login)
