@@ -32,7 +32,8 @@ _EXAMPLES = [json.loads(line) for block in blocks(_PAGE, "json") for line in blo
 
 def _reporters() -> list[Callable[..., None]]:
     functions = [function for _, function in inspect.getmembers(events, inspect.isfunction)]
-    return [one for one in functions if one.__module__ == events.__name__ and one is not events.configure]
+    own = [one for one in functions if one.__module__ == events.__name__ and not one.__name__.startswith("_")]
+    return [one for one in own if one is not events.configure]
 
 
 def _report(reporter: Callable[..., None], **given: object) -> dict[str, Any]:
