@@ -117,11 +117,13 @@ class Replica:
                 known = self._learn_domain(txn, view, address.domain)
             entries += known
         if view.kinds & _OTHER_KINDS:
-            for text in local_and_hash_texts(address, view.kinds):
+            texts = list(local_and_hash_texts(address, view.kinds))
+            for text in texts:
                 entries += self._at(txn, text, all_match=True)
             if reduced is not address:
                 for text in local_and_hash_texts(reduced, view.kinds):
-                    entries += self._at(txn, text, all_match=False)
+                    if text not in texts:  # user@googlemail.com and its mailbox have one local part
+                        entries += self._at(txn, text, all_match=False)
         return entries
 
     def _learn_domain(self, txn: Transaction, view: _View, domain: str) -> tuple[Found, ...]:
