@@ -63,7 +63,7 @@ def test_the_strongest_enforced_entry_that_no_allow_releases_decides(
     strongest = min(refusing, key=lambda entry: PRECEDENCE[entry.reason])
     assert decision.entry is not None
     assert decision.entry.reason is strongest.reason
-    assert decision.verdict == rules.action(strongest, campaign)
+    assert decision.verdict.value == rules.action(strongest, campaign).value
     assert not decision.observed
 
 

@@ -145,7 +145,7 @@ def test_a_good_store_is_current(store: Path) -> None:
         (lambda file: file.unlink(), StoreMissingError, "no store"),
         (lambda file: shutil.rmtree(file.parent), StoreMissingError, "no store"),
         (lambda file: file.rename(file.with_suffix(".old")), StoreMissingError, "no store"),
-        (lambda file: shutil.copy(file.rename(file.with_suffix(".old")), file), StoreMissingError, "replaced"),
+        (lambda file: shutil.copy(file.rename(file.with_suffix(".old")), str(file)), StoreMissingError, "replaced"),
     ],
     ids=["cut short", "file removed", "folder removed", "renamed", "replaced"],
 )
@@ -174,10 +174,11 @@ def test_a_full_store_refuses_the_change_whole_and_goes_on(tmp_path: Path) -> No
     lists = EmbeddedLists(tmp_path / "store", max_size=200 * 1024)
     add(lists, entry("first@example.com"))
     before = lists.origin.position()
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: add(lists, *(entry(f"user{index}@example.com") for index in range(5000))),
         lambda: load(lists, rows((f"user{index}@example.com" for index in range(5000)), entry("x@example.com"))),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(StoreFullError, match=r"/store: no room: .*free disk space or raise store.max_size"):
             attempt()
         assert [one.subject.text for one in everything(lists)] == ["first@example.com"]

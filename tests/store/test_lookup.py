@@ -138,6 +138,11 @@ def test_a_local_part_or_hash_about_a_person_names_the_mailbox(lists: Lists, sub
     assert reasons(lists, "user@example.com") == ["role", "trap"]
 
 
+def test_an_entry_is_found_once_where_address_and_mailbox_share_a_local_part(lists: Lists) -> None:
+    add(lists, entry("user@", "trap"))
+    assert reasons(lists, "user@googlemail.com") == ["trap"]
+
+
 @pytest.mark.parametrize("opens", LISTS.values(), ids=LISTS.keys())
 def test_a_list_can_say_how_its_entries_match(opens: type[EmbeddedLists], tmp_path: Path) -> None:
     lists = opens(tmp_path / "store", match_by_list={"wide": True, "exact": False})

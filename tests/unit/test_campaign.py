@@ -10,6 +10,7 @@ from sendgate.settings import CampaignSettings
 
 
 def resolver(campaign_id: str = "", **settings: object) -> CampaignResolver:
+    """A resolver by settings; `sources` is what the settings call `from`."""
     return CampaignResolver(CampaignSettings.model_validate(settings), campaign_id)
 
 
@@ -39,10 +40,10 @@ def test_a_message_without_any_name_is_of_the_campaign_unknown() -> None:
 
 
 def test_the_order_of_the_sources_is_a_setting() -> None:
-    sources = {"from": ["sasl", "sender"]}
-    assert resolver(**sources).resolve("spring", "bounce+autumn@x.example", "acme").campaign.name == "acme"
-    assert resolver(**sources).resolve("spring", "bounce+autumn@x.example", "").campaign.name == "autumn"
-    assert resolver("pod-7", **sources).resolve("spring", "", "").campaign.name == "unknown"
+    given = resolver("pod-7", sources=["sasl", "sender"])
+    assert given.resolve("spring", "bounce+autumn@x.example", "acme").campaign.name == "acme"
+    assert given.resolve("spring", "bounce+autumn@x.example", "").campaign.name == "autumn"
+    assert given.resolve("spring", "", "").campaign.name == "unknown"
 
 
 def test_an_envid_is_read_from_xtext() -> None:
@@ -89,7 +90,7 @@ def test_a_header_s_campaign_has_its_stream() -> None:
 
 def test_the_login_is_asked_for_only_when_it_is_a_source() -> None:
     assert resolver().needs_login
-    assert not resolver(**{"from": ["envid"]}).needs_login
+    assert not resolver(sources=["envid"]).needs_login
 
 
 def test_any_number_of_campaigns_can_be_resolved() -> None:

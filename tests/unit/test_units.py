@@ -34,7 +34,7 @@ def test_what_is_no_duration_is_refused_with_the_form(text: object) -> None:
 
 @pytest.mark.parametrize(
     ("text", "octets"),
-    [(1_048_576, 2**20), ("512", 512), ("512B", 512), ("4KiB", 2**12), ("64mib", 2**26), ("2 GiB", 2**31), ("1TiB", 2**40)],
+    [(1_048_576, 2**20), ("512", 512), ("512B", 512), ("64mib", 2**26), ("2 GiB", 2**31), ("1TiB", 2**40)],
 )  # fmt: skip
 def test_a_size_is_octets(text: object, octets: int) -> None:
     assert parse_size(text) == octets
