@@ -113,3 +113,8 @@ def store_suspected(cause: str) -> None:
 
 def entries_swept(count: int) -> None:
     _log.info("entries_swept", count=count)
+
+
+def lists_changed(position: int, changes: int, entries_by_list: dict[str, int]) -> None:
+    """Commands, feedback or a sweep changed the lists. entries_by_list: how many more (or fewer) each list has."""
+    _log.info("lists_changed", position=position, changes=changes, entries_by_list=entries_by_list)

@@ -116,8 +116,8 @@ class MilterSettings(_Section):
     """Worker processes; 0 is one for each core."""
     recycle_after: int = Field(default=100_000, ge=0)
     """A worker is replaced after this many messages; 0 is never."""
-    worker_memory: Octets = 256 * 2**20
-    """A worker is replaced when its own memory (without the mapped list) grows beyond this."""
+    worker_memory: Annotated[Octets, Field(ge=64 * 2**20)] = 256 * 2**20
+    """A worker is replaced when its own memory (without the mapped list) grows beyond this; at least 64MiB."""
     drain: Seconds = 300
     """How long a replaced worker may go on with the SMTP sessions it has; longer ones are cut off with a 451."""
 
@@ -220,12 +220,17 @@ class Settings(_Section):
         return {name: given.match == "mailbox" for name, given in self.lists.items() if given.match}
 
 
+def chosen_path(path: Path | None, environment: Mapping[str, str]) -> Path:
+    """The settings file: the one given, else SENDGATE_CONFIG's, else the default."""
+    return path or Path(environment.get("SENDGATE_CONFIG", DEFAULT_PATH))
+
+
 def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """Read and validate. `path` None means: SENDGATE_CONFIG, else the default path if there is a file.
 
     Raises SettingsError with all mistakes.
     """
-    chosen = path or Path(environment.get("SENDGATE_CONFIG", DEFAULT_PATH))
+    chosen = chosen_path(path, environment)
     required = path is not None or "SENDGATE_CONFIG" in environment
     document = read_file(chosen, required)
     problems = read_environment(environment, document)

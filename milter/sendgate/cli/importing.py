@@ -112,7 +112,11 @@ def import_(
         bad = BadLines(stack.enter_context(_open_errors(errors)) if errors else None)
         source = stack.enter_context(open_source(file))
         reader = ListReader(source, file_format, defaults, bad)
-        outcome = _load(settings, source, reader, options)
+        try:
+            outcome = _load(settings, source, reader, options)
+        except KeyboardInterrupt:
+            complain("interrupted; nothing was changed")
+            return Exit.INTERRUPTED
         bad.conclude()
         outcome.bad_lines = bad.count
     _answer(outcome, as_json)

@@ -92,7 +92,7 @@ def _still_naming(origin: EmbeddedOrigin, subject: Subject) -> list[Entry]:
 
 
 def _agreed(settings: Settings, name: str) -> bool:
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         raise UsageError(f"--list {name} alone removes the whole list; say --yes, as nobody can be asked here")
     with open_for_reading(settings) as origin:
         count = sum(count for label, count in origin.counts().items() if label.list == name)
@@ -100,3 +100,7 @@ def _agreed(settings: Settings, name: str) -> bool:
         return True
     complain("nothing was changed")
     return False
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

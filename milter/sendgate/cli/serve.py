@@ -10,27 +10,29 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sendgate import __version__, events
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import stores
-from sendgate.cli.serve_helpers import ask_metrics, ask_ready, sweep_until
+from sendgate.cli.serve_helpers import ask_metrics, ask_ready, look_after_lists
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
 from sendgate.metrics import Metrics
 from sendgate.ops import server
 from sendgate.ops.server import Questions
-from sendgate.settings import Settings, load
+from sendgate.settings import Settings, chosen_path, load
 from sendgate.settings_file import SettingsError
 from sendgate.smtp import listener
+from sendgate.smtp.listener import ListenError
 from sendgate.smtp.session import Sessions
 from sendgate.smtp.supervisor import Plan, Supervisor
 from sendgate.smtp.worker import Links, Protocol, recycler, run
+from sendgate.store.errors import StoreError
 from sendgate.store.replica import open_replica
 from sendgate.store.serving import ServingReplica
 from sendgate.store.verification import verify_store
@@ -49,11 +51,8 @@ class Ground:
 def serve(path: Path | None) -> None:
     """Run the gate until SIGTERM or SIGINT. Raises SettingsError, StoreError or ListenError before it starts."""
     settings = load(path, os.environ)
-    keyer = Keyer(stores.secret(settings))
-    events.configure(clear_addresses=not keyer.secret)
-    replica = open_replica(stores.folder(settings), keyer, settings.store.max_size)
-    entries = sum(replica.count().values())
-    replica.close()
+    events.configure(clear_addresses=settings.store.hash_key_file is None)
+    entries = _look_at_store(settings)
     milter_socket = listener.listen(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
     try:
         ground = Ground(path, milter_socket, listener.listen_http(settings.ops.listen), _metrics_folder(settings))
@@ -68,7 +67,8 @@ def _supervise(settings: Settings, ground: Ground, entries: int) -> None:
     try:
         plan = _plan(settings, ground)
         events.serving(__version__, settings.milter.socket, plan.workers, settings.ops.listen, entries)
-        Supervisor(plan, counters, lambda: _reload(settings, ground)).run()
+        stop_listening = partial(listener.remove, settings.milter.socket, ground.milter)
+        Supervisor(plan, counters, lambda: _reload(settings, ground), stop_listening).run()
         events.stopped(time.monotonic() - started)
     finally:
         shutil.rmtree(ground.metrics, ignore_errors=True)
@@ -85,14 +85,15 @@ def _plan(settings: Settings, ground: Ground) -> Plan:
             settings, keyer, ground, name, Links(ground.milter.fileno(), control, report), trusted
         ),
         helpers={
-            "ops": lambda control, _report: server.run(ground.ops, _questions(settings, keyer, ground), control),
-            "sweep": lambda control, _report: sweep_until(control, settings, keyer, ground.metrics),
+            "ops": lambda control, _report: _ops(settings, keyer, ground, control),
+            "sweep": lambda control, _report: _sweep(settings, keyer, ground, control),
         },
-        verify=lambda _control, _report: verify_store(stores.folder(settings)),
+        verify=lambda _control, _report: _verify(settings, ground),
     )
 
 
 def _worker(settings: Settings, keyer: Keyer, ground: Ground, name: str, links: Links, trusted: bool) -> None:
+    ground.ops.close()  # the supervisor's death must free the address, even while sessions go on
     metrics = Metrics(ground.metrics, name, settings.campaign.max_labels)
 
     def on_fault(error: Exception) -> None:
@@ -101,22 +102,20 @@ def _worker(settings: Settings, keyer: Keyer, ground: Ground, name: str, links: 
 
     replica = ServingReplica(
         lambda: open_replica(stores.folder(settings), keyer, settings.store.max_size),
-        time.monotonic,
         on_fault,
         lambda: events.store_recovered(name),
     )
-    if trusted:
-        replica.check()
+    look_after_store = replica.check if trusted else lambda: None
+    look_after_store()
     sessions = Sessions(
         Gate(replica.lookup, settings.rules(), time.time),
         CampaignResolver(settings.campaign, settings.campaign_id),
         metrics,
         settings.campaign.header,
-        at_mail=replica.check if trusted else lambda: None,
         at_message=recycler(links.report, settings.milter.recycle_after),
         name=name,
     )
-    run(sessions, links, _protocol(settings))
+    run(sessions, links, _protocol(settings), look_after_store)
 
 
 def _protocol(settings: Settings) -> Protocol:
@@ -129,11 +128,25 @@ def _protocol(settings: Settings) -> Protocol:
     )
 
 
-def _questions(settings: Settings, keyer: Keyer, ground: Ground) -> Questions:
-    return Questions(
+def _ops(settings: Settings, keyer: Keyer, ground: Ground, control: int) -> None:
+    ground.milter.close()
+    questions = Questions(
         metrics=lambda: ask_metrics(settings, keyer, ground.metrics),
         ready=lambda: ask_ready(settings, keyer),
     )
+    server.run(ground.ops, questions, control)
+
+
+def _sweep(settings: Settings, keyer: Keyer, ground: Ground, control: int) -> None:
+    ground.milter.close()
+    ground.ops.close()
+    look_after_lists(control, settings, keyer, Metrics(ground.metrics, "sweep"))
+
+
+def _verify(settings: Settings, ground: Ground) -> None:
+    ground.milter.close()
+    ground.ops.close()
+    verify_store(stores.folder(settings))
 
 
 def _reload(running: Settings, ground: Ground) -> Plan | None:
@@ -151,11 +164,26 @@ def _reload(running: Settings, ground: Ground) -> Plan | None:
         if fixed:
             raise SettingsError(fixed)
         plan = _plan(settings, ground)
+        _look_at_store(settings)
+        listener.protect(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
     except SettingsError as error:
         events.settings_refused(error.problems)
         return None
-    events.settings_reloaded(str(ground.path or ""))
+    except (StoreError, ListenError) as error:
+        events.settings_refused([str(error)])
+        return None
+    events.configure(clear_addresses=settings.store.hash_key_file is None)
+    events.settings_reloaded(str(chosen_path(ground.path, os.environ)))
     return plan
+
+
+def _look_at_store(settings: Settings) -> int:
+    """Open the store once and close it: its entries. Raises StoreError when it cannot serve."""
+    replica = open_replica(stores.folder(settings), Keyer(stores.secret(settings)), settings.store.max_size)
+    try:
+        return sum(replica.count().values())
+    finally:
+        replica.close()
 
 
 def _metrics_folder(settings: Settings) -> Path:
@@ -166,7 +194,3 @@ def _metrics_folder(settings: Settings) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     return folder
-
-
-if __name__ == "__main__":
-    serve(Path(sys.argv[1]))

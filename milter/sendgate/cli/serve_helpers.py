@@ -1,6 +1,6 @@
 """What the helper processes of `serve` do, with the store and the metrics they need.
 
-In: settings, the keyer, the metrics' folder. Out: answers for the ops server; swept entries.
+In: settings, the keyer, the metrics' folder. Out: answers for the ops server; swept entries, told changes.
 Refused: nothing; a store that cannot be read is an answer too.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 import select
 import time
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -20,8 +22,10 @@ from sendgate.ops.probe import probe
 from sendgate.settings import Settings
 from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.errors import StoreError
+from sendgate.store.record import Label
 from sendgate.store.replica import open_replica
 
+WATCH_EVERY_SECONDS = 2.0
 _one_at_a_time = Lock()
 """LMDB refuses to open one file twice in a process, and the ops server answers in several threads."""
 
@@ -49,20 +53,45 @@ def ask_ready(settings: Settings, keyer: Keyer) -> list[str]:
     return [*missing, milter] if milter else missing
 
 
-def sweep_until(control: int, settings: Settings, keyer: Keyer, folder: Path) -> None:
-    """Delete expired entries every `store.sweep_every` seconds until the control pipe ends."""
-    metrics = Metrics(folder, "sweep")
-    failing = False
+def look_after_lists(control: int, settings: Settings, keyer: Keyer, metrics: Metrics) -> None:
+    """Delete expired entries every `store.sweep_every` seconds, and tell of every change of the lists, until the
+    control pipe ends."""
+    next_sweep = 0.0
+    known: tuple[int, dict[str, int]] | None = None
     while True:
-        try:
-            _sweep(settings, keyer, metrics)
-            failing = False
-        except StoreError as error:
-            if not failing:
+        with suppress(StoreError):  # the workers tell, and the sweep does
+            known = _tell_changes(known, settings, keyer)
+        if time.monotonic() >= next_sweep:
+            next_sweep = time.monotonic() + settings.store.sweep_every
+            try:
+                _sweep(settings, keyer, metrics)
+            except StoreError as error:
                 events.store_unavailable("sweep", error)
-            failing = True
-        if select.select([control], [], [], settings.store.sweep_every)[0]:
+        if select.select([control], [], [], WATCH_EVERY_SECONDS)[0]:
             return
+
+
+def _tell_changes(
+    known: tuple[int, dict[str, int]] | None, settings: Settings, keyer: Keyer
+) -> tuple[int, dict[str, int]]:
+    """Compare the store's position and its lists to what is known, and log the difference."""
+    replica = open_replica(stores.folder(settings), keyer, settings.store.max_size)
+    try:
+        position, lists = replica.position(), _by_list(replica.count())
+    finally:
+        replica.close()
+    if known is not None and known[0] != position:
+        names = sorted({*known[1], *lists})
+        changed = {name: lists.get(name, 0) - known[1].get(name, 0) for name in names}
+        events.lists_changed(position, position - known[0], {name: by for name, by in changed.items() if by})
+    return position, lists
+
+
+def _by_list(counts: Mapping[Label, int]) -> dict[str, int]:
+    lists: Counter[str] = Counter()
+    for label, count in counts.items():
+        lists[label.list] += count
+    return dict(lists)
 
 
 def _figures(settings: Settings, keyer: Keyer) -> StoreFigures:

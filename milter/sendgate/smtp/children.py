@@ -11,10 +11,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sendgate import events
+from sendgate.smtp.worker import DRAIN_WORD
 
 SUPERVISED_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -50,6 +52,8 @@ class Child:
         """Ask it to finish what it has and end; `kill` is due after so many seconds."""
         if not self.ending:
             self.ending = cause
+            with suppress(BrokenPipeError):
+                os.write(self.control, DRAIN_WORD)
             os.close(self.control)
         self.kill_at = min(self.kill_at, time.monotonic() + patience_seconds)
 

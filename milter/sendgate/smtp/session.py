@@ -90,7 +90,6 @@ class Connection:
 class Sessions:
     """The callbacks, for all connections of a worker.
 
-    at_mail: called at each MAIL (the place for small chores, such as looking after the store);
     at_message: called after each message.
     """
 
@@ -100,7 +99,6 @@ class Sessions:
         resolver: CampaignResolver,
         metrics: Metrics,
         header: str | None,
-        at_mail: Callable[[], None],
         at_message: Callable[[], None],
         name: str = "worker",
     ) -> None:
@@ -108,7 +106,6 @@ class Sessions:
         self._resolver = resolver
         self._metrics = metrics
         self._header = header.lower() if header else None
-        self._at_mail = at_mail
         self._at_message = at_message
         self._name = name
         self._lock = Lock()
@@ -125,7 +122,6 @@ class Sessions:
         connection: Connection = context.getpriv()
         try:
             self._leave(connection)
-            self._at_mail()
             connection.message = Message(self._resolve(context, sender, parameters))
         except Exception as error:
             self._own_fault("MAIL", error)

@@ -60,12 +60,23 @@ class Plan:
 
 
 class Supervisor:
-    """Runs a plan. `reload` makes a new one, or returns None after having told what is wrong."""
+    """Runs a plan.
 
-    def __init__(self, plan: Plan, counters: Counters, reload: Callable[[], Plan | None]) -> None:
+    reload: makes a new plan, or returns None after having told what is wrong; stop_listening: closes the door, so
+    that Postfix is refused at once and answers 451 instead of waiting for somebody who will not come.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        counters: Counters,
+        reload: Callable[[], Plan | None],
+        stop_listening: Callable[[], None],
+    ) -> None:
         self._plan = plan
         self._counters = counters
         self._reload = reload
+        self._stop_listening = stop_listening
         self._children: list[Child] = []
         self._backoff = Backoff()
         self._trusted = True
@@ -98,6 +109,7 @@ class Supervisor:
         if not self._stopping:
             events.stopping(name)
             self._stopping = True
+            self._stop_listening()
             for child in self._children:
                 child.tell_to_end("stop", DRAIN_SECONDS)
 

@@ -5,14 +5,15 @@ Refused: nothing; it ends when it is told to drain, when the supervisor is gone,
 
 libmilter accepts connections as long as it runs. To drain, the worker puts a socket that nobody connects to in the
 place of the listening one; the sessions it has go on, and when the last has ended the process ends. Waiting for the
-word takes the one thread that a worker has beside libmilter's. It starts with the stop signals blocked, so that
-libmilter's own signal thread, which waits for them, is the one to get them.
+word, and a chore once a second, take the one thread that a worker has beside libmilter's. It starts with the stop
+signals blocked, so that libmilter's own signal thread, which waits for them, is the one to get them.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import time
@@ -26,6 +27,10 @@ from sendgate.smtp.session import Connection, Context, Sessions
 
 READY, WANTS_RECYCLING = b"R", b"W"
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+DRAIN_WORD = b"D"
+_CHORE_SECONDS = 1.0
+_ORPHAN_SECONDS = 5.0
+"""How long sessions may go on when the supervisor has died: a new one wants to start in its place."""
 _POLL_SECONDS = 0.05
 _COLLECT_AFTER = 50_000
 """Garbage in cycles is rare here; reference counts free the rest at once."""
@@ -37,7 +42,7 @@ _SESSION_TIMEOUT_SECONDS = 7210
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """A worker's descriptors: the listening socket, the pipe that ends when it shall drain, and the one to report."""
+    """A worker's descriptors: the listening socket, the pipe that brings the word to drain, and the one to report."""
 
     listener: int
     control: int
@@ -72,8 +77,8 @@ class Protocol:
         return int(flags | (milter.P_NR_MAIL if self.silent_mail else 0))
 
 
-def run(sessions: Sessions, links: Links, protocol: Protocol) -> None:
-    """Serve until told to drain. Returns when the last session has ended."""
+def run(sessions: Sessions, links: Links, protocol: Protocol, chore: Callable[[], None]) -> None:
+    """Serve until told to drain; the process ends when the last session has. `chore` is called once a second."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     gc.freeze()  # what was loaded so far stays: looking through it again and again would cost every message
     gc.set_threshold(_COLLECT_AFTER)
@@ -81,7 +86,7 @@ def run(sessions: Sessions, links: Links, protocol: Protocol) -> None:
     milter.setconn(f"fd:{links.listener}")
     milter.settimeout(_SESSION_TIMEOUT_SECONDS)
     milter.opensocket(False)
-    Thread(target=_drain_when_told, args=(sessions, links), name="drain", daemon=True).start()
+    Thread(target=_drain_when_told, args=(sessions, links, chore), name="drain", daemon=True).start()
     os.write(links.report, READY)
     milter.main()
 
@@ -128,16 +133,23 @@ def _register(sessions: Sessions, protocol: Protocol) -> None:
     milter.register("sendgate", data=sessions.data, negotiate=negotiate)
 
 
-def _drain_when_told(sessions: Sessions, links: Links) -> None:
-    """Wait for the end of the control pipe: the supervisor closed it, or has died."""
-    os.read(links.control, 1)
+def _drain_when_told(sessions: Sessions, links: Links, chore: Callable[[], None]) -> None:
+    """Do the chore until the control pipe brings the word to drain, or ends because the supervisor has died."""
+    while not select.select([links.control], [], [], _CHORE_SECONDS)[0]:
+        chore()
+    told = os.read(links.control, 1) == DRAIN_WORD
+    patience_ends = float("inf") if told else time.monotonic() + _ORPHAN_SECONDS
+    _stop_listening(links.listener)
+    idle_polls = 0
+    while idle_polls < _IDLE_POLLS and time.monotonic() < patience_ends:
+        time.sleep(_POLL_SECONDS)
+        idle_polls = 0 if sessions.active else idle_polls + 1
+    os._exit(0)
+
+
+def _stop_listening(listener: int) -> None:
     idle = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     idle.bind("")  # an address of the kernel's choice, in the abstract name space
     idle.listen(1)
     idle.setblocking(False)
-    os.dup2(idle.fileno(), links.listener)
-    idle_polls = 0
-    while idle_polls < _IDLE_POLLS:
-        time.sleep(_POLL_SECONDS)
-        idle_polls = 0 if sessions.active else idle_polls + 1
-    os._exit(0)
+    os.dup2(idle.fileno(), listener)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ _DAMAGED = (
 )
 _FULL = (lmdb.MapFullError, lmdb.DiskError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOCK_LOOKS, _LOCK_LOOK_SECONDS = 5, 0.002
 _NEARLY_FULL_OCTETS = 2**20
 
 
@@ -87,6 +89,7 @@ class Environment:
 
     def _check(self, secret: bytes, create: bool) -> None:
         self.check_length()
+        self.check_lock()
         stat = self.file.stat()
         self.identity = (stat.st_dev, stat.st_ino)
         with self.env.begin(write=create) as txn:
@@ -115,6 +118,23 @@ class Environment:
         if self.file.stat().st_size < needed:
             raise StoreCorruptError(f"{self.file}: cut short; restore it from a copy or import the lists again")
 
+    def check_lock(self) -> None:
+        """Raise StoreCorruptError when lock.mdb speaks of another file than data.mdb.
+
+        Both number the last transaction. They differ when data.mdb was replaced or overwritten while processes had
+        it open: LMDB would then read an older state of it without a word. For a moment they differ in every commit.
+        """
+        for _ in range(_LOCK_LOOKS):
+            before = int(self.env.info()["last_txnid"])
+            with self.env.begin() as txn:
+                seen = txn.id()
+            if before <= seen <= int(self.env.info()["last_txnid"]):
+                return
+            time.sleep(_LOCK_LOOK_SECONDS)
+        raise StoreCorruptError(
+            f"{self.file}: replaced while in use; replace the whole folder instead, or stop all that use it first"
+        )
+
     def check_current(self) -> None:
         """Raise a StoreError when the file at the path is no longer the one that is open, or is cut short."""
         with translated(self.folder):
@@ -122,6 +142,7 @@ class Environment:
             if (stat.st_dev, stat.st_ino) != self.identity:
                 raise StoreMissingError(f"{self.folder}: replaced by another file")
             self.check_length()
+            self.check_lock()
 
     @contextmanager
     def begin(self, *, write: bool = False) -> Iterator[Transaction]:

@@ -59,9 +59,7 @@ class Replica:
                 transaction = txn.id()
                 if transaction != view.transaction:
                     view = self._renew(txn, transaction)
-                key = self._keyer.key(address.text)
-                value = txn.get(key)
-                entries = self._decode(txn, key, value, all_match=True) if value else []
+                entries = self._at(txn, address.text, all_match=True)
                 reduced = mailbox(address)
                 if reduced is not address:
                     entries += self._at(txn, reduced.text, all_match=False)

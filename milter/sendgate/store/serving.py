@@ -7,7 +7,6 @@ Refused: `LookupFailedError` while the store cannot be read. Each change of that
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 
 from sendgate.address import Address
 from sendgate.entry import Found
@@ -15,31 +14,24 @@ from sendgate.gate import LookupFailedError
 from sendgate.store.errors import StoreError
 from sendgate.store.replica import Replica
 
-CHECK_EVERY_SECONDS = 1.0
-
 
 class ServingReplica:
     """A replica that heals.
 
-    open_replica: opens the store or raises StoreError; clock: monotonic seconds; on_fault, on_recovery: told once
-    at each change.
+    open_replica: opens the store or raises StoreError; on_fault, on_recovery: told once at each change.
     """
 
     def __init__(
         self,
         open_replica: Callable[[], Replica],
-        clock: Callable[[], float],
         on_fault: Callable[[StoreError], None],
         on_recovery: Callable[[], None],
     ) -> None:
         self._open = open_replica
-        self._clock = clock
         self._on_fault = on_fault
         self._on_recovery = on_recovery
         self._replica: Replica | None = None
         self._failed = False
-        self._next_check = 0.0
-        self._checking = Lock()
 
     def lookup(self, address: Address) -> list[Found]:
         """All entries that name `address`. Raises LookupFailedError while the store cannot be read."""
@@ -53,19 +45,10 @@ class ServingReplica:
             raise LookupFailedError(str(error)) from error
 
     def check(self) -> None:
-        """See once a second whether the file is still the one that is open, and open it (again) if it is not.
+        """See whether the file is still the one that is open and sound, and open it (again) if it is not.
 
-        Called at MAIL, so that RCPT never waits for the file system. Only one thread at a time checks.
+        To be called about once a second, and by one thread only; never at RCPT, which does not touch files.
         """
-        if self._clock() < self._next_check or not self._checking.acquire(blocking=False):
-            return
-        try:
-            self._next_check = self._clock() + CHECK_EVERY_SECONDS
-            self._check()
-        finally:
-            self._checking.release()
-
-    def _check(self) -> None:
         try:
             if self._replica is not None:
                 self._replica.check_current()
