@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sendgate.address import Address, AddressError, parse, parse_plain
-from sendgate.decision import BAD_ADDRESS, PASS, STORE_UNAVAILABLE, Campaign, Decision, Rules, decide
+from sendgate.decision import BAD_ADDRESS, PASS, STORE_UNAVAILABLE, Campaign, Decision, Rules, Verdict, decide
 from sendgate.entry import Found
 
 
@@ -17,6 +17,7 @@ class LookupFailedError(Exception):
     """What a lookup raises when it cannot tell; the recipient is then neither passed nor refused for good."""
 
 
+_STRICTEST_FIRST = (Verdict.REJECT, Verdict.TEMPFAIL, Verdict.HOLD, Verdict.DISCARD, Verdict.PASS)
 Lookup = Callable[[Address], list[Found]]
 
 
@@ -39,22 +40,25 @@ class Gate:
         """
         plain = parse_plain(recipient.decode("ascii", "replace"))
         try:
-            found = self._lookup(plain) if plain is not None else self._found_unclear(recipient, resolved())
+            if plain is not None:
+                return self._decide(plain, campaign)
+            decisions = [self._decide(reading, campaign) for reading in _readings(recipient, resolved())]
         except LookupFailedError:
             return STORE_UNAVAILABLE
-        except AddressError:
-            return BAD_ADDRESS
+        return min(decisions, key=_leniency, default=BAD_ADDRESS)
+
+    def _decide(self, address: Address, campaign: Campaign) -> Decision:
+        found = self._lookup(address)
         return decide(found, campaign, self._clock(), self._rules) if found else PASS
 
-    def _found_unclear(self, recipient: bytes, resolved: str | None) -> list[Found]:
-        readings = _readings(recipient, resolved)
-        if not readings:
-            raise AddressError("neither we nor Postfix can read it")
-        return [entry for reading in readings for entry in self._lookup(reading)]
+
+def _leniency(decision: Decision) -> int:
+    """Orders decisions, the strictest first; an observed one comes before a plain pass, so that it is told."""
+    return 2 * _STRICTEST_FIRST.index(decision.verdict) + (decision.cause is None)
 
 
 def _readings(recipient: bytes, resolved: str | None) -> set[Address]:
-    """All addresses that a recipient may mean: ours and Postfix's. The strictest entry of any of them counts."""
+    """All addresses that a recipient may mean: ours and Postfix's. The strictest decision about any of them counts."""
     readings = set()
     for text in (recipient, resolved):
         if text:

@@ -143,7 +143,6 @@ class OpsSettings(_Section):
 
 
 class CampaignSettings(_Section):
-    model_config = ConfigDict(populate_by_name=True)
     sources: tuple[Literal["envid", "sender", "sasl", "env"], ...] = Field(
         default=("envid", "sender", "sasl", "env"), alias="from"
     )
@@ -238,8 +237,9 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         problems.append(f"{document.place(('campaign_id',))}: unknown key")
         del document.values["campaign_id"]
     document.places["campaign_id",] = "CAMPAIGN_ID"
+    written = {section: values for section, values in document.values.items() if values is not None}
     try:
-        settings = Settings.model_validate({**document.values, "campaign_id": environment.get("CAMPAIGN_ID", "")})
+        settings = Settings.model_validate({**written, "campaign_id": environment.get("CAMPAIGN_ID", "")})
     except ValidationError as error:
         problems += [f"{document.place(_place(item['loc']))}: {_words(item)}" for item in error.errors()]
     if problems:

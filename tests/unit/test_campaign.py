@@ -11,7 +11,8 @@ from sendgate.settings import CampaignSettings
 
 def resolver(campaign_id: str = "", **settings: object) -> CampaignResolver:
     """A resolver by settings; `sources` is what the settings call `from`."""
-    return CampaignResolver(CampaignSettings.model_validate(settings), campaign_id)
+    given = {"from" if name == "sources" else name: value for name, value in settings.items()}
+    return CampaignResolver(CampaignSettings.model_validate(given), campaign_id)
 
 
 @pytest.mark.parametrize(
