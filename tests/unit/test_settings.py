@@ -53,6 +53,12 @@ def test_every_mistake_of_a_broken_file_is_told_with_its_place(path: Path) -> No
     assert [text.replace(str(path), path.name) for text in told] == path.with_suffix(".errors").read_text().splitlines()
 
 
+def test_a_section_without_keys_is_its_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "sendgate.yaml"
+    path.write_text("ops:\ncampaign:\n  # header: X-Mailing\n", encoding="utf-8")
+    assert load(path, {}) == Settings()
+
+
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert load(written(tmp_path, ""), {}) == load(written(tmp_path, "# nothing\n"), {}) == Settings()
 
