@@ -155,6 +155,7 @@ def test_a_column_named_email_is_taken_before_one_named_address(sendgate: Progra
         (gzip.compress(b"a@example.com\n" * 1000)[:-9], "damaged gzip"),
         (b"\x1f\x8bno gzip at all", "damaged gzip"),
     ],
+    ids=["UTF-16", "cut short", "no gzip"],
 )
 def test_a_file_that_cannot_be_read_is_refused_whole(content: bytes, words: str, sendgate: Program) -> None:
     (sendgate.folder / "list.txt").write_bytes(content)

@@ -13,7 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import IO, cast
 
@@ -90,7 +90,8 @@ class Source:
 def open_source(name: str) -> Iterator[Source]:
     """Open a list file for reading; `-` is standard input. Raises ListFileError."""
     if name == STDIN:
-        yield Source("standard input", sys.stdin.buffer.read, None)
+        # read1, because read takes no notice of Ctrl-C between the parts of what it reads.
+        yield Source("standard input", cast(BufferedReader, sys.stdin.buffer).read1, None)
         return
     with _open(name) as file:
         status = os.fstat(file.fileno())
