@@ -28,6 +28,8 @@ TICK_SECONDS = 0.5
 DRAIN_SECONDS = 9.0
 """How long sessions may go on after SIGTERM. What is still there then is killed; Postfix answers 451."""
 HELPER_SECONDS = 3.0
+UNTRUSTED_SECONDS = 1.0
+"""How long a worker that must not open the store goes on when its successor may: it has nothing but 451 to say."""
 CHECK_EVERY_SECONDS = 5.0
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 _VERIFIER = "verify"
@@ -140,7 +142,8 @@ class Supervisor:
         serving = sorted(self._serving(), key=lambda child: (not child.retire, child.started))
         if len(serving) > self._plan.workers:
             surplus = serving[0]
-            surplus.tell_to_end(surplus.retire or "reload", self._plan.drain_seconds)
+            patience = UNTRUSTED_SECONDS if surplus.retire == "store" else self._plan.drain_seconds
+            surplus.tell_to_end(surplus.retire or "reload", patience)
             self._counters.worker_restart(surplus.ending)
 
     def _start_worker(self) -> None:
