@@ -136,6 +136,12 @@ class Gate:
         finally:
             self._kill()
 
+    def wait_for_end(self, timeout: float = STOP_TIMEOUT) -> int:
+        """Wait until the supervisor has ended by itself. Returns its exit status, negative for a signal."""
+        if self._process is None:
+            raise TrialError("the gate does not run")
+        return self._process.wait(timeout)
+
     def remove(self) -> None:
         """Remove its folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
