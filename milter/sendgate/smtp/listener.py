@@ -17,6 +17,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 BACKLOG = 1024
@@ -75,6 +76,8 @@ def remove(address: str, listener: socket.socket) -> None:
     """Close the socket and unlink its file. Nothing happens the second time, when the path may be another's."""
     if listener.fileno() < 0:
         return
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # for all processes that share it, at once
     if address.startswith("unix:"):
         Path(address.removeprefix("unix:")).unlink(missing_ok=True)
     listener.close()

@@ -18,6 +18,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 
@@ -139,12 +140,24 @@ def _drain_when_told(sessions: Sessions, links: Links, chore: Callable[[], None]
         chore()
     told = os.read(links.control, 1) == DRAIN_WORD
     patience_ends = float("inf") if told else time.monotonic() + _ORPHAN_SECONDS
+    if not told:
+        _close_the_door(links.listener)
     _stop_listening(links.listener)
     idle_polls = 0
     while idle_polls < _IDLE_POLLS and time.monotonic() < patience_ends:
         time.sleep(_POLL_SECONDS)
         idle_polls = 0 if sessions.active else idle_polls + 1
     os._exit(0)
+
+
+def _close_the_door(listener: int) -> None:
+    """Make the listening socket refuse, for all who share it: without a supervisor nobody shall knock in vain.
+
+    Closing it is not enough. libmilter's listener waits on it for up to 5 s, and so long it would still take
+    connections that nobody serves, and seem to be in use.
+    """
+    with socket.socket(fileno=os.dup(listener)) as shared, suppress(OSError):
+        shared.shutdown(socket.SHUT_RDWR)
 
 
 def _stop_listening(listener: int) -> None:
