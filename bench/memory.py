@@ -61,8 +61,8 @@ def _total(sidecar: Gate) -> int:
 
 def _add(report: Report, found: list[tuple[str, Memory]], before: int) -> None:
     own = sum(each.own for _, each in found)
-    mapped = sum(each.mapped_list for _, each in found)
-    rows = [*((name, each.own, each.mapped_list) for name, each in found), ("all", own, mapped)]
+    mapped = sum(each.mapped for _, each in found)
+    rows = [*((name, each.own, each.mapped) for name, each in found), ("all", own, mapped)]
     report.rows += [(name, f"{mine / _MIB:.1f}", f"{shared / _MIB:.1f}") for name, mine, shared in rows]
     report.figures = {
         "own, MiB": own / _MIB,

@@ -16,10 +16,10 @@ _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(\S*)$", re.MULTILINE)
 
 
 class Memory(NamedTuple):
-    """Proportional set size in bytes: each page shared out among the processes that map it."""
+    """Bytes of a process, those of a mapped list or file told apart."""
 
     own: int
-    mapped_list: int
+    mapped: int
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -28,24 +28,24 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def memory(pid: int, mapped_file: Path) -> Memory:
-    """The set of one process, its share of `mapped_file` told apart."""
-    total = _kilobytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    """Its proportional set size: each page shared out among the processes that map it."""
+    total = _field(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
     smaps = Path(f"/proc/{pid}/smaps").read_text()
     starts = [(match.start(), match[1]) for match in _MAPPING.finditer(smaps)]
     ends = [start for start, _ in starts[1:]] + [len(smaps)]
     blocks = [smaps[start:end] for (start, name), end in zip(starts, ends, strict=True) if name == str(mapped_file)]
-    mapped = sum(_kilobytes(block) for block in blocks)
+    mapped = sum(_field(block, "Pss") for block in blocks)
     return Memory((total - mapped) * 1024, mapped * 1024)
 
 
-def anonymous_memory(pid: int) -> int:
-    """Bytes of its own, without files that it maps; 0 when it is gone."""
+def memory_now(pid: int) -> Memory | None:
+    """What a process has in memory: of its own, and pages of files that it maps. None when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
-        return 0
-    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+        return None
+    own, mapped = _field(status, "RssAnon"), _field(status, "RssFile")
+    return Memory(own * 1024, mapped * 1024)
 
 
 def _ticks(pid: int) -> int:
@@ -53,6 +53,6 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _kilobytes(text: str) -> int:
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+def _field(text: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) if found else 0
