@@ -23,6 +23,7 @@ _SAMPLES: dict[Any, Any] = {
     float: 1.0,
     bool: True,
     list[str]: ["text"],
+    dict[str, int]: {"default": 1},
     Exception: ValueError("text"),
     BaseException: ValueError("text"),
     Decision: _REFUSED,
