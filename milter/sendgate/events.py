@@ -2,13 +2,17 @@
 
 In: the facts of the event. Out: a line with `time` (RFC 3339, UTC), `level`, `event`, and the facts.
 Nothing is refused. With a hashed store no recipient is written in clear: only the reference.
+
+A log that cannot be written (nobody reads the pipe, the reader is gone, the disk is full) stops no decision and no
+process: lines are dropped until it can, and then their number is told.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
+import os
+import select
 
 import structlog
 
@@ -23,6 +27,7 @@ def configure(*, clear_addresses: bool = True) -> None:
     """Send events to stdout as JSON. `clear_addresses` False leaves recipients out."""
     global _clear_addresses
     _clear_addresses = clear_addresses
+    output = _StandardOutput()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -30,9 +35,35 @@ def configure(*, clear_addresses: bool = True) -> None:
             structlog.processors.JSONRenderer(serializer=_to_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=lambda *_names: output,
         cache_logger_on_first_use=True,
     )
+
+
+class _StandardOutput:
+    """structlog's logger. A line is written whole and at once, or dropped; never waited for."""
+
+    _DESCRIPTOR = 1
+
+    def __init__(self) -> None:
+        self._dropped = 0
+
+    def info(self, line: str) -> None:
+        has_room = select.select((), (self._DESCRIPTOR,), (), 0)[1]  # a pipe has when PIPE_BUF (4,096) octets fit
+        if not has_room or not self._written(line):
+            self._dropped += 1
+        elif self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            lines_dropped(dropped)
+
+    warning = error = info  # the level is in the line
+
+    def _written(self, line: str) -> bool:
+        try:
+            os.write(self._DESCRIPTOR, f"{line}\n".encode())
+        except OSError:
+            return False
+        return True
 
 
 def _to_json(facts: object, **_options: object) -> str:
@@ -118,3 +149,8 @@ def entries_swept(count: int) -> None:
 def lists_changed(position: int, changes: int, entries_by_list: dict[str, int]) -> None:
     """Commands, feedback or a sweep changed the lists. entries_by_list: how many more (or fewer) each list has."""
     _log.info("lists_changed", position=position, changes=changes, entries_by_list=entries_by_list)
+
+
+def lines_dropped(count: int) -> None:
+    """So many lines of one process could not be written; now they can."""
+    _log.warning("lines_dropped", count=count)
