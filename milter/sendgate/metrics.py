@@ -201,10 +201,22 @@ class StoreCollector(Collector):
         )
 
 
+class _AllProcesses(MultiProcessCollector):
+    """The files of all processes, but for one that a starting process has made and not yet written to."""
+
+    def __init__(self, registry: CollectorRegistry, folder: Path) -> None:
+        super().__init__(registry, path=str(folder))  # type: ignore[no-untyped-call]
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+        return self.merge(files, accumulate=True)  # type: ignore[no-untyped-call,no-any-return]
+
+
 def exposition(folder: Path, more: Iterable[Collector] = ()) -> tuple[bytes, str]:
     """The metrics of all processes in `folder` and of `more` collectors, in the text format, and its content type."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    _AllProcesses(registry, folder)
     for collector in more:
         registry.register(collector)
     return generate_latest(registry), CONTENT_TYPE

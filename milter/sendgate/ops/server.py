@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from sendgate import events
+
 
 @dataclass(frozen=True, slots=True)
 class Questions:
@@ -31,20 +33,31 @@ def application(questions: Questions) -> Starlette:
     """The ASGI application."""
 
     async def metrics(_request: Request) -> Response:
-        body, content_type = await run_in_threadpool(questions.metrics)
+        try:
+            body, content_type = await run_in_threadpool(questions.metrics)
+        except Exception as error:
+            return _no_answer("/metrics", error)
         return Response(body, headers={"Content-Type": content_type})
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> Response:
-        missing = await run_in_threadpool(questions.ready)
+        try:
+            missing = await run_in_threadpool(questions.ready)
+        except Exception as error:
+            return _no_answer("/readyz", error)
         if missing:
             return PlainTextResponse("".join(f"{line}\n" for line in missing), status_code=503)
         return PlainTextResponse("ok\n")
 
     routes = [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
     return Starlette(routes=routes)
+
+
+def _no_answer(path: str, error: Exception) -> Response:
+    events.internal_error("ops", path, error)
+    return PlainTextResponse(f"{type(error).__name__}: {error}\n", status_code=503)
 
 
 def run(listener: socket.socket, questions: Questions, control: int) -> None:
