@@ -11,7 +11,8 @@ import shutil
 import smtplib
 import subprocess
 from collections import Counter
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -20,9 +21,10 @@ from sendgate.keys import Keyer
 from sendgate.store.embedded import EmbeddedOrigin
 from smtp.script import Counts, Script
 from smtp.variants import Variant
-from trial.gate import Gate
+from trial.gate import Gate, merged
 from trial.mta import Postfix, command_path
 from trial.player import play
+from trial.ports import free_port
 from trial.sink import Sink
 from trial.waiting import wait_until
 
@@ -37,7 +39,7 @@ _METRICS = {
 
 
 class Arena:
-    """The three parts. Context manager; nothing is left behind."""
+    """The three parts. Context manager; nothing is left behind. `socket` is the milter's, as libmilter writes it."""
 
     def __init__(self, variant: Variant) -> None:
         self._variant = variant
@@ -49,14 +51,19 @@ class Arena:
 
     def __enter__(self) -> Arena:
         with ExitStack() as stack:
-            self.gate = make_gate(self._variant.settings, self._variant.environment)
+            settings, port = self._variant.settings, free_port()
+            if self._variant.tcp:
+                settings = merged(settings, {"milter": {"socket": f"inet:{port}@127.0.0.1"}})
+            self.gate = make_gate(settings, self._variant.environment)
+            self.socket = f"inet:{port}@127.0.0.1" if self._variant.tcp else f"unix:{self.gate.socket}"
+            milter = f"inet:127.0.0.1:{port}" if self._variant.tcp else self.gate.milter
             stack.callback(self.gate.remove)
             self._keyer = Keyer(SECRET if "store" in self._variant.settings else b"")
             self.change([])
             stack.enter_context(self.gate)
             self.sink = stack.enter_context(Sink())
             next_hop = f"[127.0.0.1]:{self.sink.port}"
-            self.mta = stack.enter_context(Postfix([self.gate.milter], self._variant.mta, next_hop))
+            self.mta = stack.enter_context(Postfix([milter], self._variant.mta, next_hop))
             if self._variant.logins:
                 self._let_log_in()
             self._stack = stack.pop_all()
@@ -73,19 +80,25 @@ class Arena:
 
     def play(self, script: Script) -> None:
         """Play one script and compare all it leaves."""
-        self.change([Add(entry) for entry in script.listed])
-        self._lines_seen = len(self.gate.log_lines())
-        self._delivered_seen = len(self.sink.deliveries)
-        try:
+        with self.listed(script.listed):
             play(script.dialogue, self.mta.port)
             self.expect(script.counts)
             self.expect_deliveries(script.delivered, script.held)
             self._expect_log(script.logged)
+
+    @contextmanager
+    def listed(self, entries: list[Entry]) -> Iterator[None]:
+        """These entries are in the store meanwhile; what is compared is what happens from here on."""
+        self.change([Add(entry) for entry in entries])
+        self._lines_seen = len(self.gate.log_lines())
+        self._delivered_seen = len(self.sink.deliveries)
+        try:
+            yield
         except BaseException:
             self._expected = self.counts()
             raise
         finally:
-            self.change([removal(entry) for entry in script.listed])
+            self.change([removal(entry) for entry in entries])
             self._empty_hold_queue()
 
     def counts(self) -> Counts:

@@ -65,7 +65,7 @@ def read(text: str, name: str = "dialogue") -> Script:
             case "Settings":
                 script.settings = value
             case "Listed":
-                script.listed.append(_entry(value))
+                script.listed.append(entry_of(value))
             case "Counted" | "Messages" | "Traps":
                 metric = {"Counted": "recipients", "Messages": "messages", "Traps": "traps"}[heading]
                 *labels, count = value.split()
@@ -79,7 +79,8 @@ def read(text: str, name: str = "dialogue") -> Script:
     return script
 
 
-def _entry(text: str) -> Entry:
+def entry_of(text: str) -> Entry:
+    """Read what follows `Listed:`."""
     match = _LISTED.fullmatch(text)
     if not match:
         raise ValueError(f"no entry: {text!r}")

@@ -10,13 +10,14 @@ from typing import Any
 class Variant:
     """settings: of the gate, over the trial's; environment: of its processes; mta: settings of main.cf.
 
-    logins: user names that can log in to Postfix by SASL, all with the password `secret`.
+    logins: users that can log in to Postfix by SASL, all with the password `secret`. tcp: the milter listens on TCP.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     mta: dict[str, str] = field(default_factory=dict)
     logins: tuple[str, ...] = ()
+    tcp: bool = False
 
 
 STREAMS = {"marketing": "^news-", "transactional": "^txn-"}
@@ -64,6 +65,8 @@ VARIANTS = {
     ),
     # Entries that match by list, whatever their reason.
     "lists": Variant({"lists": {"partner": {"match": "mailbox"}, "strict": {"match": "exact"}}}),
+    # The milter on TCP instead of a Unix socket.
+    "tcp": Variant(tcp=True),
     # No clear address in the store; the arena writes the key.
     "hashed": Variant({"store": {"hash_key_file": "{folder}/secret"}}),
 }

@@ -1,0 +1,1 @@
+"""The gate when things break: the store, its processes, its settings, the machine."""

@@ -1,0 +1,96 @@
+"""A store that cannot be read when the gate starts: exit 3, in words, and nothing is left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from faults.parts import filled_gate
+from trial.gate import Gate
+
+EXIT_STORE = 3
+EXIT_SETTINGS = 2
+
+
+@pytest.fixture
+def stopped() -> Iterator[Gate]:
+    """A gate that does not run, with a store."""
+    gate = filled_gate()
+    yield gate
+    gate.remove()
+
+
+def refused(gate: Gate, status: int, *words: str) -> None:
+    done = gate.run("serve")
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    nothing_left(gate)
+
+
+def nothing_left(gate: Gate) -> None:
+    left = {path.name for path in gate.folder.iterdir()} - {"sendgate.yaml", "store", "secret"}
+    assert left == set()
+
+
+def test_no_store(stopped: Gate) -> None:
+    (stopped.store / "data.mdb").unlink()
+    refused(stopped, EXIT_STORE, str(stopped.store), "no store", "sendgate import")
+    assert not (stopped.store / "data.mdb").exists(), "an empty store would let everybody pass"
+
+
+def test_no_folder(stopped: Gate) -> None:
+    stopped.store.rename(stopped.folder / "secret.d")
+    (stopped.folder / "secret.d").rename(stopped.folder / "sendgate.yaml.d")
+    done = stopped.run("serve")
+    assert done.returncode == EXIT_STORE
+    assert str(stopped.store) in done.stderr
+    assert not stopped.store.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage\n" * 10_000, b"\0" * 100_000, b"SQLite format 3\0" + b"\0" * 50_000],
+    ids=["empty", "text", "zeros", "another"],
+)
+def test_a_file_that_is_no_store(stopped: Gate, content: bytes) -> None:
+    (stopped.store / "data.mdb").write_bytes(content)
+    refused(stopped, EXIT_STORE, str(stopped.store))
+
+
+def test_a_store_that_is_cut_short(stopped: Gate) -> None:
+    data = stopped.store / "data.mdb"
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    refused(stopped, EXIT_STORE, str(stopped.store), "restore it")
+
+
+def test_a_store_that_it_may_not_read(stopped: Gate) -> None:
+    stopped.store.chmod(0)
+    # root without the capability to read all the same, as in a container
+    limits = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [sys.executable, "-m", "sendgate", "serve", "--config", str(stopped.config)]
+    done = subprocess.run(limits + command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == EXIT_STORE, done.stderr
+    assert "Permission denied" in done.stderr
+    assert str(stopped.store) in done.stderr
+    nothing_left(stopped)
+
+
+def test_a_store_of_another_secret(stopped: Gate) -> None:
+    stopped.config.write_text(
+        stopped.config.read_text().replace("store:\n", f"store:\n  hash_key_file: {stopped.folder}/secret\n")
+    )
+    refused(stopped, EXIT_STORE, "written with another store.hash_key_file")
+
+
+def test_a_secret_that_is_not_there(stopped: Gate) -> None:
+    stopped.config.write_text(
+        stopped.config.read_text().replace("store:\n", f"store:\n  hash_key_file: {stopped.folder}/nothing\n")
+    )
+    refused(stopped, EXIT_SETTINGS, "store.hash_key_file", f"{stopped.folder}/nothing")
