@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -25,6 +26,8 @@ def arena_of() -> Iterator[Callable[[str], Arena]]:
             return running[name]
 
         yield arena
+        for one in running.values():
+            one.expect(Counter())  # nothing was counted late
 
 
 @pytest.fixture
