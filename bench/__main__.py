@@ -48,7 +48,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="The measures of docs/performance.md.")
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}; none is all")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="all within about 2 minutes, for a look")
+    size.add_argument("--quick", action="store_true", help="all within about 3 minutes, for a look")
     size.add_argument("--full", action="store_true", help="50 million entries, imports of 10 million")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args(arguments)
