@@ -151,7 +151,16 @@ class Gate:
         os.kill(self.pid, signal.SIGHUP)
 
     def get(self, path: str) -> tuple[int, str]:
-        """Ask its HTTP server: status and body. Raises OSError when it does not answer."""
+        """Ask its HTTP server: status and body. Raises OSError when it does not answer.
+
+        Asks once more when the connection is dropped: a reload replaces the server, and one has just been accepted.
+        """
+        try:
+            return self._get(path)
+        except ConnectionResetError:
+            return self._get(path)
+
+    def _get(self, path: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection(LOOPBACK, self.ops_port, timeout=5)
         try:
             connection.request("GET", path)
