@@ -6,6 +6,7 @@ VENV ?= .venv
 ARGS ?=
 BIN = $(VENV)/bin
 # pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
+export PYTHON
 export PYTHONPATH = $(CURDIR)/postfix:$(CURDIR)/tests
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
