@@ -18,6 +18,8 @@ import structlog
 
 from sendgate.decision import Decision
 
+MAX_RECIPIENT = 320
+"""Characters of a recipient that a line shows: as long as an address may be, and short of what a pipe takes whole."""
 _log = structlog.get_logger()
 _encoder = json.JSONEncoder(default=str)  # made once: json.dumps would make one for each line
 _clear_addresses = True
@@ -79,7 +81,7 @@ def recipient_judged(decision: Decision, recipient: str, campaign: str, reply: s
         entry = decision.entry
         facts |= {"reason": entry.reason, "list": entry.list, "scope": str(entry.scope), "ref": entry.ref}
     if _clear_addresses:
-        facts["recipient"] = recipient
+        facts["recipient"] = recipient[:MAX_RECIPIENT]
         facts["reply"] = reply
     _log.info("recipient", **facts)
 

@@ -25,6 +25,9 @@ class Told:
     def config_reload(self, result: str) -> None:
         """Not of interest here."""
 
+    def store_fault(self) -> None:
+        """Not of interest here."""
+
 
 def grow(_name: str, control: int, report: int, _trusted: bool) -> None:
     """A worker that takes more memory than it may, and ends when it is told to."""

@@ -114,6 +114,10 @@ def test_a_file_cut_short_in_place_lets_nobody_pass_and_heals(gate: Gate, mta: P
 
     wait_until(healed, 30, "all workers have the store again")
     assert gate.get("/readyz")[0] == 200
+    assert gate.metric("sendgate_store_faults_total") >= 1
+    suspected = events(gate, "store_suspected")
+    cleared = [line for line in events(gate, "store_recovered") if line["process"] == "supervisor"]
+    assert len(suspected) == len(cleared) <= 1
 
 
 @pytest.mark.parametrize("damage", [remove, replace_by_garbage, truncate, overwrite])

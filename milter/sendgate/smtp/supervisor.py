@@ -41,6 +41,7 @@ class Counters(Protocol):
     def workers(self, count: int) -> None: ...
     def worker_restart(self, cause: str) -> None: ...
     def config_reload(self, result: str) -> None: ...
+    def store_fault(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +184,23 @@ class Supervisor:
         if self._is_worker(child):
             self._counters.worker_restart(cause)
             if child.trusts_store and _points_at_store(-status, age):
-                self._trusted = False
-                events.store_suspected(words)
+                self._suspect_store(words)
+
+    def _suspect_store(self, cause: str) -> None:
+        """From now on no new worker opens the store, until the verifier has found it sound. Told once."""
+        if self._trusted:
+            self._trusted = False
+            self._counters.store_fault()
+            events.store_suspected(cause)
 
     def _verified(self, sound: bool) -> None:
         """The store has been read through. If it is sound, workers that must not open it get successors that may."""
-        self._trusted = sound
+        if not sound:
+            return
+        self._trusted = True
+        events.store_recovered("supervisor")
         for child in self._staying():
-            if sound and not child.trusts_store:
+            if not child.trusts_store:
                 child.retire = child.retire or "store"
 
     def _read_reports(self) -> None:
