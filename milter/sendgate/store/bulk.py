@@ -1,4 +1,4 @@
-"""Mass import: millions of rows into the embedded store in one transaction, in even memory.
+"""Mass import: millions of rows into the embedded store in one transaction, in bounded memory.
 
 In: rows in any order. Out: what was done, as `Applied`.
 Refused: `ShrinkError` when a replacing import would remove more of its list than `max_shrink`; `StoreError`s.
@@ -6,11 +6,13 @@ Whatever stops it, a kill included, the store is as it was: all is one LMDB tran
 
 First pass (`spill`): each row gets its key and goes, by the key's first byte, into one of 256 buckets on disk.
 Second pass: bucket by bucket the rows are sorted and written. The keys so arrive in ascending order, which LMDB takes
-fastest and packs densest, and only one bucket is in memory at a time.
+fastest and packs densest, and only one bucket is in memory at a time. LMDB itself keeps up to 512 MiB of changed pages
+in memory before it writes them out.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -80,9 +82,10 @@ class BulkLoad:
             writer.finish()
 
     def _drop_stale(self, writer: Writer, name: str) -> None:
-        old = [number for number in writer.numbers_of_list(name) if number < writer.first_new_number]
-        stale = [number for number in old if writer.is_stale(number)]
-        before, after = len(old), writer.count_of_list(name) - len(stale)
+        numbers = writer.numbers_of_list(name)
+        stale = array("I", filter(writer.is_stale, numbers))
+        before = sum(number < writer.first_new_number for number in numbers)
+        after = writer.count_of_list(name) - len(stale)
         if after < before * (1 - self._options.max_shrink) and not self._options.force:
             raise ShrinkError(
                 f"list {name!r} would shrink from {before:,} to {after:,} entries; "
