@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,21 +12,18 @@ from faults.parts import ask, behind_postfix
 from sendgate.entry import Add
 from smtp.arena import change
 from smtp.script import entry_of
+from trial.disk import small_disk
 from trial.gate import Gate
 
 pytestmark = pytest.mark.root
-SIZE = 2**20
 LINES = "".join(f"user{number}@example.net\n" for number in range(20_000))
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], check=True)
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with small_disk(tmp_path / "disk", "1m") as place:
+        yield place
 
 
 def test_import_and_add_say_so_and_the_gate_goes_on(disk: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.errors import StoreCorruptError, StoreError, StoreFullError, StoreMissingError
 from sendgate.store.replica import open_replica
 from store.parts import MAX_SIZE, EmbeddedLists, add, entry, everything, load, reasons, remove, rows
+from trial.disk import small_disk
 from unit import child
 
 
@@ -200,21 +199,25 @@ def test_a_full_store_takes_more_when_max_size_is_raised(tmp_path: Path) -> None
     raised.close()
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("how", ["add", "load"])
 def test_a_full_disk_refuses_the_change_whole_and_goes_on(how: str, tmp_path: Path) -> None:
-    """On a small file system in a mount namespace of its own, which only root may make."""
-    script = 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" -c "$3" "$1" "$4"'
-    result = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _FILL, how],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    told, left, after = result.stdout.splitlines()
-    assert told.startswith(f"StoreFullError {tmp_path}/store: no room: ")
-    assert told.endswith("free disk space or raise store.max_size. Nothing was changed.")
-    assert left == "['first@example.com'] ['data.mdb', 'lock.mdb']"
-    assert after == "['first@example.com', 'second@example.com']"
+    subjects = [f"user{index}@example.com" for index in range(20_000)]
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        lists = EmbeddedLists(disk / "store")
+        add(lists, entry("first@example.com"))
+        with pytest.raises(StoreFullError) as told:
+            if how == "add":
+                add(lists, *(entry(subject) for subject in subjects))
+            else:
+                load(lists, rows(subjects, entry("x@example.com")))
+        assert str(told.value).startswith(f"{disk}/store: no room: ")
+        assert str(told.value).endswith("free disk space or raise store.max_size. Nothing was changed.")
+        assert [one.subject.text for one in everything(lists)] == ["first@example.com"]
+        assert sorted(path.name for path in lists.folder.iterdir()) == ["data.mdb", "lock.mdb"]
+        add(lists, entry("second@example.com"))
+        assert [one.subject.text for one in everything(lists)] == ["first@example.com", "second@example.com"]
+        lists.close()
 
 
 _OPEN_AS_NOBODY = """
@@ -229,23 +232,4 @@ try:
     open_replica(Path(sys.argv[1]), Keyer(), 2**30)
 except StoreError as error:
     print(type(error).__name__, error)
-"""
-_FILL = """
-import sys
-from pathlib import Path
-from sendgate.store.errors import StoreError
-from store.parts import EmbeddedLists, add, entry, everything, load, rows
-lists = EmbeddedLists(Path(sys.argv[1]) / "store")
-add(lists, entry("first@example.com"))
-subjects = [f"user{index}@example.com" for index in range(20_000)]
-try:
-    if sys.argv[2] == "add":
-        add(lists, *(entry(subject) for subject in subjects))
-    else:
-        load(lists, rows(subjects, entry("x@example.com")))
-except StoreError as error:
-    print(type(error).__name__, error)
-print([one.subject.text for one in everything(lists)], sorted(path.name for path in lists.folder.iterdir()))
-add(lists, entry("second@example.com"))
-print([one.subject.text for one in everything(lists)])
 """
