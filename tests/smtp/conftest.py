@@ -8,10 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-pytest.register_assert_rewrite("smtp.arena")
-
-from smtp.arena import Arena  # noqa: E402
-from smtp.variants import VARIANTS  # noqa: E402
+from smtp.arena import Arena
+from smtp.variants import VARIANTS
 
 
 @pytest.fixture(scope="session")
