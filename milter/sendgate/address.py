@@ -36,7 +36,6 @@ _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*)"')
 _ROUTE = re.compile(r"@[^:@,]+(?:,\s*@[^:@,]+)*:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
-_TAGGED = frozenset(PROVIDERS)
 
 
 class AddressError(ValueError):
@@ -89,7 +88,7 @@ def parse_plain(text: str) -> Address | None:
 def mailbox(address: Address) -> Address:
     """The mailbox that `address` is delivered to, by the provider's rules; `address` itself when they are one."""
     local, domain, _ = address
-    if domain not in _TAGGED and "+" not in local:
+    if domain not in PROVIDERS and "+" not in local:
         return address
     rule = PROVIDERS.get(domain, DEFAULT)
     base = local.partition(rule.tag)[0] if rule.tag else local

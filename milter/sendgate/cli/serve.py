@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -179,11 +180,9 @@ def _reload(running: Settings, ground: Ground) -> Plan | None:
 
 def _look_at_store(settings: Settings) -> int:
     """Open the store once and close it: its entries. Raises StoreError when it cannot serve."""
-    replica = open_replica(stores.folder(settings), Keyer(stores.secret(settings)), settings.store.max_size)
-    try:
+    keyer = Keyer(stores.secret(settings))
+    with closing(open_replica(stores.folder(settings), keyer, settings.store.max_size)) as replica:
         return sum(replica.count().values())
-    finally:
-        replica.close()
 
 
 def _metrics_folder(settings: Settings) -> Path:

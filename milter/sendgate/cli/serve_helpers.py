@@ -10,7 +10,7 @@ import select
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -75,11 +75,8 @@ def _tell_changes(
     known: tuple[int, dict[str, int]] | None, settings: Settings, keyer: Keyer
 ) -> tuple[int, dict[str, int]]:
     """Compare the store's position and its lists to what is known, and log the difference."""
-    replica = open_replica(stores.folder(settings), keyer, settings.store.max_size)
-    try:
+    with closing(open_replica(stores.folder(settings), keyer, settings.store.max_size)) as replica:
         position, lists = replica.position(), _by_list(replica.count())
-    finally:
-        replica.close()
     if known is not None and known[0] != position:
         names = sorted({*known[1], *lists})
         changed = {name: lists.get(name, 0) - known[1].get(name, 0) for name in names}
@@ -95,23 +92,16 @@ def _by_list(counts: Mapping[Label, int]) -> dict[str, int]:
 
 
 def _figures(settings: Settings, keyer: Keyer) -> StoreFigures:
-    with _one_at_a_time:
-        replica = open_replica(stores.folder(settings), keyer, settings.store.max_size)
-        try:
-            entries: Counter[str] = Counter()
-            for label, count in replica.count().items():
-                entries[label.reason.value] += count
-            return StoreFigures(entries, age_seconds=0.0, changes=replica.position())
-        finally:
-            replica.close()
+    entries: Counter[str] = Counter()
+    with _one_at_a_time, closing(open_replica(stores.folder(settings), keyer, settings.store.max_size)) as replica:
+        for label, count in replica.count().items():
+            entries[label.reason.value] += count
+        return StoreFigures(entries, age_seconds=0.0, changes=replica.position())
 
 
 def _sweep(settings: Settings, keyer: Keyer, metrics: Metrics) -> None:
-    origin = EmbeddedOrigin(stores.folder(settings), keyer, settings.store.max_size, create=False)
-    try:
+    with closing(EmbeddedOrigin(stores.folder(settings), keyer, settings.store.max_size, create=False)) as origin:
         swept = origin.sweep(time.time())
-    finally:
-        origin.close()
     if swept:
         metrics.swept(swept)
         events.entries_swept(swept)

@@ -7,7 +7,7 @@ Refused: `SettingsError` for the secret, `StoreError` for the store.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sendgate.keys import Keyer
@@ -37,35 +37,27 @@ def folder(settings: Settings) -> Path:
 @contextmanager
 def open_origin(settings: Settings, *, create: bool) -> Iterator[EmbeddedOrigin]:
     """The origin, open for writing. Only `create` makes one where there is none: it would let everybody pass."""
-    with _closing(_origin(settings, folder(settings), write=True, create=create)) as origin:
+    with closing(_origin(settings, folder(settings), write=True, create=create)) as origin:
         yield origin
 
 
 @contextmanager
 def open_for_reading(settings: Settings) -> Iterator[EmbeddedOrigin]:
     """The origin, open for reading: needs no right to change the list, and creates nothing."""
-    with _closing(_origin(settings, folder(settings), write=False, create=False)) as origin:
+    with closing(_origin(settings, folder(settings), write=False, create=False)) as origin:
         yield origin
 
 
 @contextmanager
 def open_scratch(settings: Settings, place: Path) -> Iterator[EmbeddedOrigin]:
     """A new, empty origin in another folder, for a dry run where there is no store yet."""
-    with _closing(_origin(settings, place, write=True, create=True)) as origin:
+    with closing(_origin(settings, place, write=True, create=True)) as origin:
         yield origin
 
 
 def exists(settings: Settings) -> bool:
     """Whether there is a store, readable or not."""
     return any(folder(settings).glob("data.mdb"))
-
-
-@contextmanager
-def _closing(origin: EmbeddedOrigin) -> Iterator[EmbeddedOrigin]:
-    try:
-        yield origin
-    finally:
-        origin.close()
 
 
 def _origin(settings: Settings, place: Path, *, write: bool, create: bool) -> EmbeddedOrigin:
