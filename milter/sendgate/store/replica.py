@@ -70,17 +70,6 @@ class Replica:
             with translated(self._folder):
                 raise
 
-    def by_ref(self, prefix: bytes) -> list[Found]:
-        """The entries whose key begins with `prefix`, the binary form of a reference. Raises StoreError."""
-        entries: list[Found] = []
-        with self._environment.begin() as txn, txn.cursor(db=self._keys) as cursor:
-            if cursor.set_range(prefix):
-                for key, value in cursor:
-                    if not key.startswith(prefix):
-                        break
-                    entries += self._decode(txn, key, value, all_match=True)
-        return entries
-
     def count(self) -> dict[Label, int]:
         """Entries by label, expired ones that are not yet swept included. Raises StoreError."""
         with self._environment.begin() as txn:
