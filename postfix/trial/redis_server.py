@@ -12,6 +12,7 @@ Valkey works, too: `program="valkey-server"`. The configuration is written once;
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -261,6 +262,13 @@ class RedisServer:
     def _telling(self, what: str) -> str:
         tail = "\n".join(line[:LOG_WIDTH] for line in self.log_text().splitlines()[-LOG_TAIL:])
         return f"{self._program} on port {self.port}: {what}\n{tail}"
+
+
+def stop_all(servers: Sequence[RedisServer]) -> None:
+    """End them all, also when one does not end as it should; then raises its error."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.callback(server.stop)
 
 
 def server_port() -> int:
