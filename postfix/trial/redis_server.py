@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -29,7 +28,8 @@ from redis.retry import Retry
 
 from trial.certificates import Certificates, tls_arguments
 from trial.mta import TrialError
-from trial.ports import LOOPBACK, can_bind
+from trial.ports import LOOPBACK
+from trial.redis_ports import server_port
 from trial.waiting import wait_until
 
 START_TIMEOUT = 20
@@ -42,14 +42,6 @@ LOG_WIDTH = 200  # a crash writes dumps of many thousand characters
 ADMIN = "trial"
 ADMIN_PASSWORD = "trial-admin"
 EVERYTHING = "~* &* +@all"
-
-# Below the ports that Linux gives to outgoing connections: those could take a port while its server is down.
-# A cluster's bus listens 10000 above, out of the range, too.
-PORTS = range(12000, 22000)
-BUS_OFFSET = 10000
-PORT_ATTEMPTS = 100
-
-_given: set[int] = set()
 
 
 class RedisServer:
@@ -145,6 +137,11 @@ class RedisServer:
             raise TrialError(self._telling(f"it did not end: {error}")) from None
         finally:
             self.kill()
+
+    def terminate(self) -> None:
+        """Ask it to end, without waiting; `stop` does the rest. Harmless when it does not run."""
+        if self._process is not None:
+            self._process.terminate()
 
     def kill(self) -> None:
         """End it at once, and wait. Harmless when it does not run, or has ended by itself."""
@@ -268,18 +265,8 @@ def stop_all(servers: Sequence[RedisServer]) -> None:
     """End them all, also when one does not end as it should; then raises its error."""
     with contextlib.ExitStack() as stack:
         for server in servers:
+            server.terminate()  # at the same time: a primary waits for its replicas, unless they end, too
             stack.callback(server.stop)
-
-
-def server_port() -> int:
-    """A port that is free now, as is that of a cluster bus; never the same twice in this process."""
-    dice = random.SystemRandom()  # the usual generator is seeded by some tests
-    for _ in range(PORT_ATTEMPTS):
-        port = dice.choice(PORTS)
-        if port not in _given and can_bind(port) and can_bind(port + BUS_OFFSET):
-            _given.add(port)
-            return port
-    raise TrialError(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def admin_client(port: int, certificates: Certificates | None, timeout: float = 5) -> redis.Redis:
