@@ -153,6 +153,36 @@ def lists_changed(position: int, changes: int, entries_by_list: dict[str, int]) 
     _log.info("lists_changed", position=position, changes=changes, entries_by_list=entries_by_list)
 
 
+def following(place: str) -> None:
+    """The changes of the shared origin are taken in from now on."""
+    _log.info("following", place=place)
+
+
+def following_interrupted(error: Exception, replica_age_seconds: float | None) -> None:
+    """The shared origin is away or has lost lists, or the replica cannot be written; it stays in force as it is.
+
+    replica_age_seconds: since it was last in step; None when there is none yet, and recipients are answered 451.
+    """
+    age = None if replica_age_seconds is None else round(replica_age_seconds, 1)
+    _log.error("following_interrupted", error=str(error), replica_age_seconds=age)
+
+
+def resync_started(cause: str, shards: list[int]) -> None:
+    """The lists are copied from the origin, beside the replica that is served."""
+    tell = _log.info if cause == "bootstrap" else _log.warning
+    tell("resync_started", cause=cause, shards=shards)
+
+
+def resync_progress(cause: str, copied: int, entries: int) -> None:
+    _log.info("resync_progress", cause=cause, copied=copied, entries=entries)
+
+
+def resync_done(cause: str, entries: int, kept: int, seconds: float) -> None:
+    """A new copy is served. kept: entries that only this replica still has, because the origin has lost them."""
+    tell = _log.error if kept else _log.info
+    tell("resync_done", cause=cause, entries=entries, kept=kept, seconds=round(seconds, 1))
+
+
 def lines_dropped(count: int) -> None:
     """So many lines of one process could not be written; now they can."""
     _log.warning("lines_dropped", count=count)

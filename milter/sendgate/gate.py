@@ -1,7 +1,8 @@
 """The gate's judgement: from what the client wrote to a decision, with the parts it is made of passed in.
 
 In: an RCPT argument, Postfix's own reading of it, the campaign. Out: a `Decision`; never an exception.
-Refused: what neither we nor Postfix can read as an address is decided BAD_ADDRESS, a broken store STORE_UNAVAILABLE.
+Refused: what neither we nor Postfix can read as an address is decided BAD_ADDRESS; where the store is broken,
+STORE_UNAVAILABLE; where it is too old, REPLICA_STALE instead of a pass.
 """
 
 from __future__ import annotations
@@ -9,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sendgate.address import Address, AddressError, parse, parse_plain
-from sendgate.decision import BAD_ADDRESS, PASS, STORE_UNAVAILABLE, Campaign, Decision, Rules, Verdict, decide
+from sendgate.decision import (
+    BAD_ADDRESS,
+    PASS,
+    REPLICA_STALE,
+    STORE_UNAVAILABLE,
+    Campaign,
+    Decision,
+    Rules,
+    Verdict,
+    decide,
+)
 from sendgate.entry import Found
 
 
@@ -24,13 +35,17 @@ Lookup = Callable[[Address], list[Found]]
 class Gate:
     """Judges recipients.
 
-    lookup: all entries that name an address, or LookupFailedError; rules: the settings; clock: Unix time in seconds.
+    lookup: all entries that name an address, or LookupFailedError; rules: the settings; clock: Unix time in seconds;
+    stale: whether the lists are too old to let anybody pass by them.
     """
 
-    def __init__(self, lookup: Lookup, rules: Rules, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, lookup: Lookup, rules: Rules, clock: Callable[[], float], stale: Callable[[], bool] = lambda: False
+    ) -> None:
         self._lookup = lookup
         self._rules = rules
         self._clock = clock
+        self._stale = stale
 
     def judge(self, recipient: bytes, resolved: Callable[[], str | None], campaign: Campaign) -> Decision:
         """Decide about one recipient.
@@ -49,7 +64,8 @@ class Gate:
 
     def _decide(self, address: Address, campaign: Campaign) -> Decision:
         found = self._lookup(address)
-        return decide(found, campaign, self._clock(), self._rules) if found else PASS
+        decision = decide(found, campaign, self._clock(), self._rules) if found else PASS
+        return REPLICA_STALE if decision.verdict is Verdict.PASS and self._stale() else decision
 
 
 def _leniency(decision: Decision) -> int:

@@ -44,12 +44,22 @@ class Keyer:
             return bytes.fromhex(subject.text.rpartition(":")[2])
         return self.key(subject.matched_text(mailbox_wide))
 
+    def keys_of(self, subject: Subject) -> list[tuple[bytes, bool]]:
+        """Where entries about a subject can be: under its own text; under its mailbox's, only mailbox-wide ones."""
+        own, of_mailbox = (self.subject_key(subject, wide) for wide in (False, True))
+        return [(own, False)] if own == of_mailbox else [(own, False), (of_mailbox, True)]
+
     def stored_text(self, subject: Subject, key: bytes) -> str:
         """How a store writes the subject down: in clear, or by its key when there is a secret."""
         if not self.secret or subject.text.startswith(KEY_SCHEME):
             return subject.text
         kind = "" if subject.kind is Kind.ADDRESS else f"{subject.kind.name.lower()}:"
         return f"{KEY_SCHEME}{kind}{key.hex()}"
+
+
+def fingerprint(secret: bytes) -> bytes:
+    """Tells secrets apart without telling the secret; a word of its own for none. A store keeps it."""
+    return hashlib.blake2b(b"sendgate store", key=secret, digest_size=16).digest() if secret else b"none"
 
 
 def ref_of(key: bytes) -> str:

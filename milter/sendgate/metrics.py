@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 DECISIONS = ("pass", "reject", "tempfail", "hold", "discard", "would_reject")
 RESTART_CAUSES = ("recycled", "memory", "reload", "store", "crashed", "killed")
 RELOAD_RESULTS = ("ok", "failed")
+RESYNC_CAUSES = ("bootstrap", "gap", "lost_writes", "new_epoch")
 OTHER = "other"
 DECISION_BUCKETS_SECONDS = (
     0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0,
@@ -77,13 +78,18 @@ class _DecisionSeconds(Histogram):
             self._buckets[bucket].inc(count)
 
 
+def _of_process(folder: Path, identifier: str) -> CollectorRegistry:
+    """A registry whose values this process keeps in files of its own."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue(lambda: identifier)  # type: ignore[no-untyped-call]
+    return CollectorRegistry()
+
+
 class Metrics:
     """The metrics of one process. `identifier` is stable over the restarts of that process's role."""
 
     def __init__(self, folder: Path, identifier: str, max_labels: int = 500) -> None:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-        values.ValueClass = values.MultiProcessValue(lambda: identifier)  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry()
+        registry = _of_process(folder, identifier)
         self._labels = CampaignLabels(folder, max_labels)
         self._recipients = Counter(
             "sendgate_recipients",
@@ -166,12 +172,42 @@ class Metrics:
         self._swept.inc(count)
 
 
+class FollowMetrics:
+    """The metrics of the process that follows a shared origin; an embedded store has none of them."""
+
+    def __init__(self, folder: Path) -> None:
+        registry = _of_process(folder, "follow")
+        self._origin_up = Gauge(
+            "sendgate_origin_up",
+            "Whether the shared origin is followed now: 1, or 0.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._resyncs = Counter(
+            "sendgate_resyncs",
+            "Times the lists were copied from the shared origin, by cause.",
+            ["cause"],
+            registry=registry,
+        )
+        for cause in RESYNC_CAUSES:
+            self._resyncs.labels(cause)
+
+    def origin_up(self, up: bool) -> None:
+        self._origin_up.set(up)
+
+    def resync(self, cause: str) -> None:
+        """cause: one of RESYNC_CAUSES."""
+        self._resyncs.labels(cause).inc()
+
+
 class StoreFigures(NamedTuple):
-    """What the store says of itself: entries by reason, seconds since it was last in step, changes so far."""
+    """What the store says of itself: entries by reason, seconds since it was last in step, changes so far, entries
+    that a shared origin has lost and this pod keeps."""
 
     entries: Mapping[str, int]
     age_seconds: float
     changes: int
+    kept: int = 0
 
 
 class StoreCollector(Collector):
@@ -195,6 +231,11 @@ class StoreCollector(Collector):
             "sendgate_replica_age_seconds",
             "Seconds since the replica was in step with its origin; an embedded store always is.",
             value=figures.age_seconds,
+        )
+        yield GaugeMetricFamily(
+            "sendgate_replica_kept_entries",
+            "Entries that the shared origin has lost and this replica keeps, until they are repaired.",
+            value=figures.kept,
         )
         yield CounterMetricFamily(
             "sendgate_replica_changes", "Changes that the replica has taken in.", value=figures.changes

@@ -24,6 +24,7 @@ from pydantic import (
 
 from sendgate.decision import Action, Rules
 from sendgate.entry import Reason, check_name
+from sendgate.origin_url import FORMS, is_shared, parse_origin_url
 from sendgate.settings_file import SettingsError, read_environment, read_file
 from sendgate.units import parse_duration, parse_size
 
@@ -80,7 +81,16 @@ def _octal(value: object) -> str:
 def _store_url(value: str) -> str:
     if value.startswith("lmdb:///"):
         return value
-    raise ValueError("must be lmdb:///absolute/path")
+    if is_shared(value):
+        parse_origin_url(value)
+        return value
+    raise ValueError(f"must be lmdb:///absolute/path, or {FORMS}")
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
 
 
 _WORDS = {
@@ -124,9 +134,10 @@ class MilterSettings(_Section):
 
 class StoreSettings(_Section):
     url: Annotated[str, AfterValidator(_store_url)] = "lmdb:///var/lib/sendgate"
-    """The origin of the lists: `lmdb:///folder`, embedded: origin and replica in one file."""
+    """The origin of the lists: `lmdb:///folder`, embedded, or a Redis that all pods share: `redis://[user@]host/0`,
+    `redis+sentinel://host,host/service`, `redis+cluster://host,host`; `rediss` with TLS."""
     replica: str = "/var/lib/sendgate/replica"
-    """Folder of this pod's replica when the origin is a server; not used by an embedded store."""
+    """Folder of this pod's replica when the origin is shared; not used by an embedded store."""
     max_staleness: Seconds = 6 * 3600
     """A replica that is older turns every pass into 451 4.3.0; an embedded store is never stale."""
     hash_key_file: str | None = None
@@ -135,6 +146,28 @@ class StoreSettings(_Section):
     """Largest size that the store's file may grow to. Address space is reserved, not disk or memory."""
     sweep_every: Seconds = 3600
     """How often expired entries are deleted. They stop to count at their second, swept or not."""
+    password_file: str | None = None
+    """File with the password of the Redis user; wins over one in the URL."""
+    sentinel_password_file: str | None = None
+    """File with the password that the Sentinels themselves ask for, if they do."""
+    tls_ca_file: str | None = None
+    """Certificates (PEM) that the server's must be signed by; null: those the system trusts."""
+    tls_cert_file: str | None = None
+    """Our own certificate (PEM), for servers that ask for one."""
+    tls_key_file: str | None = None
+    """The key (PEM) of our own certificate."""
+    timeout: Annotated[Seconds, Field(ge=2)] = 5
+    """How long the Redis server may take to answer or to accept a connection; at least 2s."""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "sendgate"
+    """What the names of all keys in Redis begin with; lists with other prefixes are other lists."""
+    shards: Annotated[int, Field(ge=1, le=256), AfterValidator(_power_of_two)] = 16
+    """Into how many parts new lists are cut, for a Cluster to spread; a power of two, fixed once lists are there."""
+    buckets: Annotated[int, Field(ge=1, le=2**20), AfterValidator(_power_of_two)] = 16384
+    """Hash buckets of each shard, for about 50 entries each; a power of two, fixed once lists are there."""
+    history: Octets = 256 * 2**20
+    """Octets of changes that Redis keeps for pods that were away; a pod that misses more copies all lists anew."""
+    resync_spread: Annotated[int, BeforeValidator(parse_duration), Field(ge=0)] = 10
+    """Pods that must copy all lists anew begin at random times within this, so that they do not all at once."""
 
 
 class OpsSettings(_Section):

@@ -50,7 +50,8 @@ class Gate:
         self.config = self.folder / "sendgate.yaml"
         whole = merged(self._settings(), settings or {})
         self.config.write_text(yaml.safe_dump(whole))
-        self.store = Path(whole["store"]["url"].removeprefix("lmdb://"))
+        self.shared = not whole["store"]["url"].startswith("lmdb://")
+        self.store = Path(whole["store"]["replica"] if self.shared else whole["store"]["url"].removeprefix("lmdb://"))
         self._environment = os.environ | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -97,14 +98,14 @@ class Gate:
         )
 
     def make_store(self) -> None:
-        """An empty store, unless there is one: without any, `sendgate serve` refuses to start."""
-        if not self.store.exists():
+        """An empty store, unless there is one: without any, `sendgate serve` refuses to start, or never gets ready."""
+        if self.shared or not self.store.exists():
             made = self.run("import", "-", input="")
             if made.returncode:
                 raise TrialError(f"no empty store could be made: {made.stderr}")
 
-    def start(self) -> None:
-        """Start `sendgate serve` and wait until it is ready. A failed start leaves no process."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start `sendgate serve` and, unless told otherwise, wait until it is ready; a failed start leaves no process."""
         with (self.folder / "log").open("ab") as out, (self.folder / "errors").open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sendgate", "serve", "--config", str(self.config)],
@@ -114,6 +115,8 @@ class Gate:
                 env=self._environment,
                 start_new_session=True,
             )
+        if not wait:
+            return
         try:
             wait_until(self._ready, START_TIMEOUT, "the gate is ready")
         except BaseException as error:
@@ -141,6 +144,13 @@ class Gate:
         if self._process is None:
             raise TrialError("the gate does not run")
         return self._process.wait(timeout)
+
+    def is_ready(self) -> bool:
+        """Whether it says now that it is ready."""
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
 
     def remove(self) -> None:
         """Remove its folder."""
@@ -202,17 +212,14 @@ class Gate:
     def _settings(self) -> dict[str, Any]:
         return {
             "milter": {"socket": self.milter, "socket_mode": "0666"},
-            "store": {"url": f"lmdb://{self.folder}/store"},
+            "store": {"url": f"lmdb://{self.folder}/store", "replica": f"{self.folder}/replica"},
             "ops": {"listen": f"{LOOPBACK}:{self.ops_port}"},
         }
 
     def _ready(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise TrialError("it ended at once")
-        try:
-            return self.get("/readyz")[0] == 200
-        except OSError:
-            return False
+        return self.is_ready()
 
     def _kill(self) -> None:
         """End what is left: the supervisor, and children that lost it."""

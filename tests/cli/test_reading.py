@@ -21,8 +21,8 @@ def test_stats_count_by_reason_list_and_kind(filled: Program) -> None:
     assert told["reasons"] == {"trap": 2, "manual": 2}
     assert told["lists"] == {"default": 2, "old": 2}
     assert told["kinds"] == {"address": 3, "domain": 1}
-    assert told["file_octets"] == (filled.store / "data.mdb").stat().st_size
-    assert told["octets_per_entry"] == round(told["file_octets"] / 4, 1)
+    assert told["octets"] == (filled.store / "data.mdb").stat().st_size
+    assert told["octets_per_entry"] == round(told["octets"] / 4, 1)
 
 
 def test_stats_for_people(filled: Program) -> None:

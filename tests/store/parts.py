@@ -5,19 +5,35 @@ To bring another origin under the suite, write a class like `EmbeddedLists` and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import atexit
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from sendgate.address import parse
 from sendgate.entry import Add, Change, Entry, Found, Reason, Remove, Subject, parse_scope, parse_subject
 from sendgate.keys import Keyer
+from sendgate.origin_url import parse_origin_url
+from sendgate.store.copying import copy_lists
 from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.environment import Environment
+from sendgate.store.followed import FollowedReplica
+from sendgate.store.layout import Layout
 from sendgate.store.origin import Applied, LoadOptions, Origin
+from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica
+from sendgate.store.shards import open_shards
+from sendgate.store.shared import SharedOrigin
+from sendgate.store.tail import Changes, read_changes
+from trial.redis_server import RedisServer
 
 NOW = 1_772_366_400
 MAX_SIZE = 2**30
+SHARDS, BUCKETS = 4, 64
+HISTORY = 64 * 2**20
 
 
 class Lists(Protocol):
@@ -60,7 +76,59 @@ class EmbeddedLists:
         self.origin.close()
 
 
-LISTS = {"embedded": EmbeddedLists}
+class SharedLists:
+    """The shared origin on a real server, and a replica that has caught up whenever it is asked."""
+
+    def __init__(
+        self, folder: Path, secret: bytes = b"", match_by_list: Mapping[str, bool] | None = None, prefix: str = ""
+    ) -> None:
+        self.folder = folder
+        self.shards = open_shards(
+            RedisClient(Access(parse_origin_url(shared_server().url))),
+            Layout(prefix or f"test-{uuid.uuid4()}", SHARDS, BUCKETS),
+            secret,
+            HISTORY,
+            create=True,
+        )
+        keyer = Keyer(secret)
+        self.origin = SharedOrigin(self.shards, keyer, match_by_list)
+        copy_lists(self.shards, folder, secret, MAX_SIZE, None, lambda _copied, _entries: None)
+        self._environment = Environment(folder, MAX_SIZE, secret, write=True)
+        self._followed = FollowedReplica(self._environment, self.shards)
+        self.replica = Replica(self._environment, keyer)
+
+    def catch_up(self) -> None:
+        """Take in all changes there are."""
+        while changes := read_changes(self.shards, self._positions(), 0.001):
+            self._followed.take_in(Changes(changes))
+
+    def lookup(self, address: str) -> list[Found]:
+        self.catch_up()
+        return self.replica.lookup(parse(address))
+
+    def sweep(self, now: float) -> int:
+        return self.origin.sweep(now)
+
+    def close(self) -> None:
+        self._environment.close()
+        self.origin.close()
+
+    def _positions(self) -> dict[int, bytes]:
+        return {shard: mark.last for shard, mark in self._followed.marks_but([]).items()}
+
+
+@cache
+def shared_server() -> RedisServer:
+    """One server for all tests of this process; each test has lists of its own in it."""
+    folder = tempfile.TemporaryDirectory(prefix="sendgate-redis-")
+    server = RedisServer(Path(folder.name))
+    server.start()
+    atexit.register(folder.cleanup)
+    atexit.register(server.stop)
+    return server
+
+
+LISTS: dict[str, Callable[[Path], Lists]] = {"embedded": EmbeddedLists, "shared": SharedLists}
 
 
 def entry(

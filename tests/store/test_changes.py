@@ -205,4 +205,6 @@ def test_a_batch_that_breaks_off_changes_nothing(lists: Lists) -> None:
 
 def test_every_origin_of_an_entry_is_kept(lists: Lists) -> None:
     add(lists, *(replace(entry(f"{who}@example.com"), origin=who) for who in Origin))
-    assert [one.origin for one in lists.origin.scan()] == list(Origin)
+    assert {one.subject.text: one.origin for one in lists.origin.scan()} == {
+        f"{who}@example.com": who for who in Origin
+    }

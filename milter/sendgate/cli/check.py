@@ -15,6 +15,7 @@ from sendgate.cli.options import ConfigOption, JsonOption, settings_of
 from sendgate.cli.output import print_json
 from sendgate.cli.problems import Exit, complain, tell
 from sendgate.cli.stores import open_for_reading, secret
+from sendgate.origin_url import is_shared, parse_origin_url
 from sendgate.settings import Settings
 from sendgate.settings_file import SettingsError
 from sendgate.store.errors import StoreError, StoreMissingError
@@ -57,6 +58,8 @@ def _check_store(settings: Settings) -> list[str]:
 
 def _effective(settings: Settings) -> dict[str, Any]:
     effective = settings.model_dump(mode="json", by_alias=True)
+    if is_shared(settings.store.url):
+        effective["store"]["url"] = str(parse_origin_url(settings.store.url))  # without the password
     if settings.campaign_id:
         effective["campaign_id"] = settings.campaign_id
     return effective

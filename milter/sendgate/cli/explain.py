@@ -21,7 +21,7 @@ from sendgate.decision import Decision, Verdict
 from sendgate.entry import Entry, check_name
 from sendgate.keys import REF_DIGITS, ref_of
 from sendgate.listfile.writer import as_object
-from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.origin import Origin
 
 _REF = re.compile(rf"[0-9a-fA-F]{{{REF_DIGITS}}}")
 
@@ -48,7 +48,7 @@ def explain(
     return Exit.YES if explanation.decision.verdict is Verdict.PASS else Exit.NO
 
 
-def _explain_ref(origin: EmbeddedOrigin, ref: str, as_json: bool) -> int:
+def _explain_ref(origin: Origin, ref: str, as_json: bool) -> int:
     entries = origin.by_ref(ref)
     if as_json:
         print_json({"ref": ref, "entries": [as_object(entry) for entry in entries]})

@@ -17,8 +17,8 @@ from sendgate.gate import Gate
 from sendgate.listfile.times import iso
 from sendgate.reply import reply_to
 from sendgate.settings import Settings
-from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.matches import Match, Matches
+from sendgate.store.origin import Origin
 
 
 class Explained(NamedTuple):
@@ -43,7 +43,7 @@ class Explanation(NamedTuple):
     reply: str | None
 
 
-def explain_recipient(origin: EmbeddedOrigin, settings: Settings, recipient: str, campaign_name: str) -> Explanation:
+def explain_recipient(origin: Origin, settings: Settings, recipient: str, campaign_name: str) -> Explanation:
     """Judge a recipient as the gate would now, and keep what led to it."""
     judge = _Judge(settings.rules(), CampaignResolver(settings.campaign).named(campaign_name), time.time())
     address, reduced, problem, matches = None, None, None, Matches()

@@ -29,8 +29,7 @@ from sendgate.listfile.reader import ListReader
 from sendgate.listfile.source import Source, open_source
 from sendgate.listfile.times import parse_expiry
 from sendgate.settings import Settings
-from sendgate.store.embedded import EmbeddedOrigin
-from sendgate.store.origin import Applied, LoadOptions
+from sendgate.store.origin import Applied, LoadOptions, Origin
 
 SHOWN_BAD_LINES = 20
 
@@ -136,7 +135,7 @@ def _load(settings: Settings, source: Source, reader: ListReader, options: LoadO
 
 
 @contextmanager
-def _open(settings: Settings, options: LoadOptions) -> Iterator[EmbeddedOrigin]:
+def _open(settings: Settings, options: LoadOptions) -> Iterator[Origin]:
     if options.dry_run and not stores.exists(settings):
         temporary = tempfile.TemporaryDirectory(prefix="sendgate-dry-run-")
         with temporary as folder, stores.open_scratch(settings, Path(folder)) as origin:

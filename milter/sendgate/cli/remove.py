@@ -30,7 +30,7 @@ from sendgate.cli.stores import open_for_reading, open_origin
 from sendgate.entry import Change, Entry, Reason, Remove, RemoveList, Subject
 from sendgate.listfile.writer import as_object
 from sendgate.settings import Settings
-from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.origin import Origin
 
 
 def remove(
@@ -79,7 +79,7 @@ def _remove(settings: Settings, changes: Sequence[Change], subjects: list[Subjec
     return Exit.YES if applied.removed else Exit.NO
 
 
-def _still_naming(origin: EmbeddedOrigin, subject: Subject) -> list[Entry]:
+def _still_naming(origin: Origin, subject: Subject) -> list[Entry]:
     """The live entries that suppress an address, whatever their scope."""
     if subject.address is None:
         return []

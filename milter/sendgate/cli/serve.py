@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +21,10 @@ from pathlib import Path
 from sendgate import __version__, events
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import stores
-from sendgate.cli.serve_helpers import ask_metrics, ask_ready, look_after_lists
+from sendgate.cli.serve_helpers import ask_metrics, ask_ready, follow, look_after_lists
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
-from sendgate.metrics import Metrics
+from sendgate.metrics import FollowMetrics, Metrics
 from sendgate.ops import server
 from sendgate.ops.server import Questions
 from sendgate.settings import Settings, chosen_path, load
@@ -33,8 +34,7 @@ from sendgate.smtp.listener import ListenError
 from sendgate.smtp.session import Sessions
 from sendgate.smtp.supervisor import Plan, Supervisor
 from sendgate.smtp.worker import Links, Protocol, recycler, run
-from sendgate.store.errors import StoreError
-from sendgate.store.replica import open_replica
+from sendgate.store.errors import StoreCorruptError, StoreError
 from sendgate.store.serving import ServingReplica
 from sendgate.store.verification import verify_store
 
@@ -85,12 +85,20 @@ def _plan(settings: Settings, ground: Ground) -> Plan:
         worker=lambda name, control, report, trusted: _worker(
             settings, keyer, ground, name, Links(ground.milter.fileno(), control, report), trusted
         ),
-        helpers={
-            "ops": lambda control, _report: _ops(settings, keyer, ground, control),
-            "sweep": lambda control, _report: _sweep(settings, keyer, ground, control),
-        },
+        helpers=_helpers(settings, keyer, ground),
         verify=lambda _control, _report: _verify(settings, ground),
     )
+
+
+def _helpers(settings: Settings, keyer: Keyer, ground: Ground) -> dict[str, Callable[[int, int], None]]:
+    helpers: dict[str, Callable[[int, int], None]] = {
+        "ops": lambda control, _report: _ops(settings, keyer, ground, control),
+        "sweep": lambda control, _report: _sweep(settings, keyer, ground, control),
+    }
+    if stores.shared(settings):
+        stores.access(settings)  # a file that cannot be read is told before anything starts
+        helpers["follow"] = lambda control, _report: _follow(settings, ground, control)
+    return helpers
 
 
 def _worker(settings: Settings, keyer: Keyer, ground: Ground, name: str, links: Links, trusted: bool) -> None:
@@ -102,14 +110,16 @@ def _worker(settings: Settings, keyer: Keyer, ground: Ground, name: str, links: 
         events.store_unavailable(name, error)
 
     replica = ServingReplica(
-        lambda: open_replica(stores.folder(settings), keyer, settings.store.max_size),
+        lambda: stores.open_served(settings, keyer),
         on_fault,
         lambda: events.store_recovered(name),
+        lambda: stores.served_folder(settings),
+        lambda: stores.age(settings, time.time()) > settings.store.max_staleness,
     )
     look_after_store = replica.check if trusted else lambda: None
     look_after_store()
     sessions = Sessions(
-        Gate(replica.lookup, settings.rules(), time.time),
+        Gate(replica.lookup, settings.rules(), time.time, replica.stale),
         CampaignResolver(settings.campaign, settings.campaign_id),
         metrics,
         settings.campaign.header,
@@ -144,10 +154,21 @@ def _sweep(settings: Settings, keyer: Keyer, ground: Ground, control: int) -> No
     look_after_lists(control, settings, keyer, Metrics(ground.metrics, "sweep"))
 
 
+def _follow(settings: Settings, ground: Ground, control: int) -> None:
+    ground.milter.close()
+    ground.ops.close()
+    follow(control, settings, FollowMetrics(ground.metrics))
+
+
 def _verify(settings: Settings, ground: Ground) -> None:
     ground.milter.close()
     ground.ops.close()
-    verify_store(stores.folder(settings))
+    try:
+        verify_store(stores.served_folder(settings))
+    except StoreCorruptError:
+        if stores.shared(settings):
+            stores.replica_folder(settings).discard()  # the follower copies it anew
+        raise
 
 
 def _reload(running: Settings, ground: Ground) -> Plan | None:
@@ -179,10 +200,18 @@ def _reload(running: Settings, ground: Ground) -> Plan | None:
 
 
 def _look_at_store(settings: Settings) -> int:
-    """Open the store once and close it: its entries. Raises StoreError when it cannot serve."""
+    """Open the store once and close it: its entries. Raises StoreError when an embedded one cannot serve.
+
+    The replica of a shared origin may still be missing: it is made then, and recipients are answered 451 until it is.
+    """
     keyer = Keyer(stores.secret(settings))
-    with closing(open_replica(stores.folder(settings), keyer, settings.store.max_size)) as replica:
-        return sum(replica.count().values())
+    try:
+        with closing(stores.open_served(settings, keyer)) as replica:
+            return sum(replica.count().values())
+    except StoreError:
+        if stores.shared(settings):
+            return 0
+        raise
 
 
 def _metrics_folder(settings: Settings) -> Path:

@@ -17,13 +17,12 @@ from threading import Lock
 from sendgate import events
 from sendgate.cli import stores
 from sendgate.keys import Keyer
-from sendgate.metrics import Metrics, StoreCollector, StoreFigures, exposition
+from sendgate.metrics import FollowMetrics, Metrics, StoreCollector, StoreFigures, exposition
 from sendgate.ops.probe import probe
 from sendgate.settings import Settings
-from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.errors import StoreError
+from sendgate.store.follow import Follower, FollowPlan
 from sendgate.store.record import Label
-from sendgate.store.replica import open_replica
 
 WATCH_EVERY_SECONDS = 2.0
 _one_at_a_time = Lock()
@@ -44,11 +43,14 @@ def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, 
 
 def ask_ready(settings: Settings, keyer: Keyer) -> list[str]:
     """What keeps the gate from being ready: the store, the milter."""
-    missing = []
+    missing: list[str] = []
     try:
         _figures(settings, keyer)
     except StoreError as error:
         missing.append(f"store: {error}")
+    age = stores.age(settings, time.time())
+    if not missing and age > settings.store.max_staleness:
+        missing.append(f"store: the replica is {age:.0f} s old, more than store.max_staleness allows")
     milter = probe(settings.milter.socket)
     return [*missing, milter] if milter else missing
 
@@ -64,9 +66,10 @@ def look_after_lists(control: int, settings: Settings, keyer: Keyer, metrics: Me
         if time.monotonic() >= next_sweep:
             next_sweep = time.monotonic() + settings.store.sweep_every
             try:
-                _sweep(settings, keyer, metrics)
+                _sweep(settings, metrics)
             except StoreError as error:
-                events.store_unavailable("sweep", error)
+                if not stores.shared(settings):  # the follower tells of a shared origin that is away
+                    events.store_unavailable("sweep", error)
         if select.select([control], [], [], WATCH_EVERY_SECONDS)[0]:
             return
 
@@ -75,7 +78,7 @@ def _tell_changes(
     known: tuple[int, dict[str, int]] | None, settings: Settings, keyer: Keyer
 ) -> tuple[int, dict[str, int]]:
     """Compare the store's position and its lists to what is known, and log the difference."""
-    with closing(open_replica(stores.folder(settings), keyer, settings.store.max_size)) as replica:
+    with closing(stores.open_served(settings, keyer)) as replica:
         position, lists = replica.position(), _by_list(replica.count())
     if known is not None and known[0] != position:
         names = sorted({*known[1], *lists})
@@ -93,14 +96,27 @@ def _by_list(counts: Mapping[Label, int]) -> dict[str, int]:
 
 def _figures(settings: Settings, keyer: Keyer) -> StoreFigures:
     entries: Counter[str] = Counter()
-    with _one_at_a_time, closing(open_replica(stores.folder(settings), keyer, settings.store.max_size)) as replica:
+    with _one_at_a_time, closing(stores.open_served(settings, keyer)) as replica:
         for label, count in replica.count().items():
             entries[label.reason.value] += count
-        return StoreFigures(entries, age_seconds=0.0, changes=replica.position())
+        age = stores.age(settings, time.time())
+        return StoreFigures(entries, age_seconds=age, changes=replica.position(), kept=replica.kept())
 
 
-def _sweep(settings: Settings, keyer: Keyer, metrics: Metrics) -> None:
-    with closing(EmbeddedOrigin(stores.folder(settings), keyer, settings.store.max_size, create=False)) as origin:
+def follow(control: int, settings: Settings, metrics: FollowMetrics) -> None:
+    """Keep this pod's replica in step with the shared origin, until the control pipe ends."""
+    plan = FollowPlan(
+        connect=lambda: stores.connect(settings),
+        folder=stores.replica_folder(settings),
+        secret=stores.secret(settings),
+        max_size=settings.store.max_size,
+        spread=settings.store.resync_spread,
+    )
+    Follower(plan, metrics).run(lambda seconds: bool(select.select([control], [], [], seconds)[0]))
+
+
+def _sweep(settings: Settings, metrics: Metrics) -> None:
+    with stores.open_origin(settings, create=False) as origin:
         swept = origin.sweep(time.time())
     if swept:
         metrics.swept(swept)

@@ -20,7 +20,7 @@ from sendgate.store.record import Label
 def stats(context: typer.Context, as_json: JsonOption = False, config: ConfigOption = None) -> int:
     """Count the entries by reason, list and kind of subject, and measure the store."""
     with open_for_reading(settings_of(context, config)) as origin:
-        counts, kinds, position, size = origin.counts(), origin.kinds(), origin.position(), origin.file_size()
+        counts, kinds, position, size = origin.counts(), origin.kinds(), origin.position(), origin.size()
     entries = sum(counts.values())
     answer = {
         "entries": entries,
@@ -28,7 +28,7 @@ def stats(context: typer.Context, as_json: JsonOption = False, config: ConfigOpt
         "lists": dict(sorted(_by_list(counts).items())),
         "kinds": {kind.name.lower(): count for kind, count in kinds.items()},
         "position": position,
-        "file_octets": size,
+        "octets": size,
         "octets_per_entry": round(size / entries, 1) if entries else None,
     }
     if as_json:

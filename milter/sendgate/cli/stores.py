@@ -1,7 +1,7 @@
-"""Opening the store that the settings name.
+"""Opening the store that the settings name: embedded, or shared with its replica in this pod.
 
-In: settings. Out: the secret, the folder, an open origin.
-Refused: `SettingsError` for the secret, `StoreError` for the store.
+In: settings. Out: the secret, the folder to serve from, an open origin.
+Refused: `SettingsError` for the secret and other files, `StoreError` for the store.
 """
 
 from __future__ import annotations
@@ -11,55 +11,143 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sendgate.keys import Keyer
+from sendgate.origin_url import is_shared, parse_origin_url
 from sendgate.settings import Settings
 from sendgate.settings_file import SettingsError
 from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.errors import StoreMissingError
+from sendgate.store.layout import Layout
+from sendgate.store.origin import Origin
+from sendgate.store.redis_client import Access, RedisClient
+from sendgate.store.replica import Replica, open_replica
+from sendgate.store.replica_folder import ReplicaFolder
+from sendgate.store.shards import Shards, open_shards
+from sendgate.store.shared import SharedOrigin
 
 
 def secret(settings: Settings) -> bytes:
     """The secret of store.hash_key_file, or b"" when there is none. Raises SettingsError."""
     if settings.store.hash_key_file is None:
         return b""
-    try:
-        value = Path(settings.store.hash_key_file).read_bytes().removesuffix(b"\n")
-    except OSError as error:
-        raise SettingsError([f"store.hash_key_file: {error}"]) from None
+    value = _read("hash_key_file", settings.store.hash_key_file)
     if not 1 <= len(value) <= 64:
         raise SettingsError([f"store.hash_key_file: must hold 1 to 64 bytes, holds {len(value)}"])
     return value
 
 
-def folder(settings: Settings) -> Path:
-    """The folder of an embedded store."""
-    return Path(settings.store.url.removeprefix("lmdb://"))
+def shared(settings: Settings) -> bool:
+    """Whether the origin is a server that other pods share."""
+    return is_shared(settings.store.url)
+
+
+def replica_folder(settings: Settings) -> ReplicaFolder:
+    """This pod's replica of a shared origin."""
+    return ReplicaFolder(Path(settings.store.replica))
+
+
+def served_folder(settings: Settings) -> Path:
+    """The folder of the LMDB file that the gate reads. Raises StoreMissingError while there is no replica."""
+    return replica_folder(settings).current() if shared(settings) else _embedded_folder(settings)
+
+
+def open_served(settings: Settings, keyer: Keyer) -> Replica:
+    """What the gate reads. Raises StoreError."""
+    return open_replica(served_folder(settings), keyer, settings.store.max_size)
+
+
+def age(settings: Settings, now: float) -> float:
+    """Seconds since what the gate reads was in step with the origin; an embedded store always is."""
+    return replica_folder(settings).age(now) if shared(settings) else 0.0
+
+
+def access(settings: Settings) -> Access:
+    """How to reach a shared origin. Raises SettingsError for a file that cannot be read."""
+    store = settings.store
+    problems = []
+    for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+        try:
+            _read(name, getattr(store, name))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    return Access(
+        url=parse_origin_url(store.url),
+        password=_read("password_file", store.password_file).decode(),
+        sentinel_password=_read("sentinel_password_file", store.sentinel_password_file).decode(),
+        ca_file=store.tls_ca_file or "",
+        cert_file=store.tls_cert_file or "",
+        key_file=store.tls_key_file or "",
+        timeout=store.timeout,
+    )
+
+
+def connect(settings: Settings, *, create: bool = False) -> Shards:
+    """The shared origin's lists. Raises SettingsError and StoreError."""
+    store = settings.store
+    wanted = Layout(store.prefix, store.shards, store.buckets)
+    client = RedisClient(access(settings))
+    try:
+        return open_shards(client, wanted, secret(settings), store.history, create=create)
+    except BaseException:
+        client.close()
+        raise
 
 
 @contextmanager
-def open_origin(settings: Settings, *, create: bool) -> Iterator[EmbeddedOrigin]:
+def open_origin(settings: Settings, *, create: bool) -> Iterator[Origin]:
     """The origin, open for writing. Only `create` makes one where there is none: it would let everybody pass."""
-    with closing(_origin(settings, folder(settings), write=True, create=create)) as origin:
+    with closing(_origin(settings, write=True, create=create)) as origin:
         yield origin
 
 
 @contextmanager
-def open_for_reading(settings: Settings) -> Iterator[EmbeddedOrigin]:
+def open_for_reading(settings: Settings) -> Iterator[Origin]:
     """The origin, open for reading: needs no right to change the list, and creates nothing."""
-    with closing(_origin(settings, folder(settings), write=False, create=False)) as origin:
+    with closing(_origin(settings, write=False, create=False)) as origin:
         yield origin
 
 
 @contextmanager
-def open_scratch(settings: Settings, place: Path) -> Iterator[EmbeddedOrigin]:
+def open_scratch(settings: Settings, place: Path) -> Iterator[Origin]:
     """A new, empty origin in another folder, for a dry run where there is no store yet."""
-    with closing(_origin(settings, place, write=True, create=True)) as origin:
+    with closing(_embedded(settings, place, write=True, create=True)) as origin:
         yield origin
 
 
 def exists(settings: Settings) -> bool:
-    """Whether there is a store, readable or not."""
-    return any(folder(settings).glob("data.mdb"))
+    """Whether there is a store, readable or not. Raises StoreError when a server does not answer."""
+    if not shared(settings):
+        return any(_embedded_folder(settings).glob("data.mdb"))
+    try:
+        connect(settings).client.close()
+    except StoreMissingError:
+        return False
+    return True
 
 
-def _origin(settings: Settings, place: Path, *, write: bool, create: bool) -> EmbeddedOrigin:
+def _origin(settings: Settings, *, write: bool, create: bool) -> Origin:
+    if not shared(settings):
+        return _embedded(settings, _embedded_folder(settings), write=write, create=create)
+    keyer = Keyer(secret(settings))
+    shards = connect(settings, create=create)
+    return SharedOrigin(shards, keyer, settings.match_by_list(), sweep_lease_seconds=settings.store.sweep_every)
+
+
+def _embedded(settings: Settings, place: Path, *, write: bool, create: bool) -> Origin:
     keyer = Keyer(secret(settings))
     return EmbeddedOrigin(place, keyer, settings.store.max_size, settings.match_by_list(), write=write, create=create)
+
+
+def _embedded_folder(settings: Settings) -> Path:
+    return Path(settings.store.url.removeprefix("lmdb://"))
+
+
+def _read(name: str, path: str | None) -> bytes:
+    """What a file of the settings holds, without the newline at its end; nothing for none."""
+    if path is None:
+        return b""
+    try:
+        return Path(path).read_bytes().removesuffix(b"\n")
+    except OSError as error:
+        raise SettingsError([f"store.{name}: {error}"]) from None

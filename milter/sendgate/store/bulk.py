@@ -23,8 +23,7 @@ import lmdb
 from sendgate.entry import Entry, Subject
 from sendgate.keys import Keyer
 from sendgate.store.environment import Environment
-from sendgate.store.errors import ShrinkError
-from sendgate.store.origin import Applied, LoadOptions, Progress
+from sendgate.store.origin import Applied, LoadOptions, Progress, check_shrinking
 from sendgate.store.record import NUMBER, RECORD, Label, unpack_details
 from sendgate.store.spill import BUCKETS, Sort, Spill, Spilled, open_spill
 from sendgate.store.writer import Writer
@@ -86,11 +85,7 @@ class BulkLoad:
         stale = array("I", filter(writer.is_stale, numbers))
         before = sum(number < writer.first_new_number for number in numbers)
         after = writer.count_of_list(name) - len(stale)
-        if after < before * (1 - self._options.max_shrink) and not self._options.force:
-            raise ShrinkError(
-                f"list {name!r} would shrink from {before:,} to {after:,} entries; "
-                "look at the file again, or insist with --force. Nothing was changed."
-            )
+        check_shrinking(name, before, after, self._options)
         for number in stale:
             writer.remove_number(writer.key_of(number, self._keyer), number)
         self._applied.removed += len(stale)

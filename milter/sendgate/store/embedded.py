@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sendgate.address import Address
-from sendgate.entry import MAILBOX_WIDE, Add, Change, Entry, Kind, Reason, Remove, RemoveList, Scope, Subject
+from sendgate.entry import Add, Change, Entry, Kind, Reason, Remove, RemoveList, Scope, Subject
 from sendgate.keys import Keyer
 from sendgate.store.bulk import BulkLoad
 from sendgate.store.environment import Environment, Transaction, translated
 from sendgate.store.matches import Matches, find_matches
-from sendgate.store.origin import Applied, LoadOptions, Progress
+from sendgate.store.origin import Applied, LoadOptions, Progress, label_of
 from sendgate.store.record import EXPIRY, NUMBER, Label, details_of, entry, unpack_details, unpack_records
 from sendgate.store.replica import read_counts, read_kind, read_label, read_position
 from sendgate.store.writer import Writer
@@ -46,8 +46,7 @@ class EmbeddedOrigin:
 
     def label(self, like: Entry) -> Label:
         """The label an entry gets, with how it matches."""
-        wide = self._match_by_list.get(like.list, like.reason in MAILBOX_WIDE)
-        return Label(like.reason, like.scope, like.list, wide)
+        return label_of(like, self._match_by_list)
 
     def apply(self, changes: Iterable[Change]) -> Applied:
         applied = Applied()
@@ -65,7 +64,7 @@ class EmbeddedOrigin:
     def get(self, subject: Subject) -> list[Entry]:
         entries = []
         with self._environment.begin() as txn:
-            for key, only_wide in self._keys_of(subject):
+            for key, only_wide in self._keyer.keys_of(subject):
                 value = txn.get(key, b"", db=self._environment.databases["keys"])
                 entries += self._entries(txn, value, only_wide=only_wide)
         return entries
@@ -108,7 +107,7 @@ class EmbeddedOrigin:
             counts = {kind: read_kind(txn, self._environment, kind) for kind in Kind}
             return {kind: count for kind, count in counts.items() if count}
 
-    def file_size(self) -> int:
+    def size(self) -> int:
         """Octets of the file."""
         with translated(self._environment.folder):
             return self._environment.file.stat().st_size
@@ -153,7 +152,7 @@ class EmbeddedOrigin:
                 outcome = writer.add(key, new.subject.kind, details_of(new, writer.label_number(label), stored))
                 setattr(applied, outcome, getattr(applied, outcome) + 1)
             case Remove(subject, reason, scope, list_name):
-                for key, only_wide in self._keys_of(subject):
+                for key, only_wide in self._keyer.keys_of(subject):
                     applied.removed += writer.remove(key, reason, scope, list_name, only_wide=only_wide)
             case RemoveList(list_name):
                 applied.removed += self._remove_list(writer, list_name)
@@ -166,11 +165,6 @@ class EmbeddedOrigin:
 
     def _remove_number(self, writer: Writer, number: int) -> None:
         writer.remove_number(writer.key_of(number, self._keyer), number)
-
-    def _keys_of(self, subject: Subject) -> list[tuple[bytes, bool]]:
-        """Where entries about a subject can be: under its own text; under its mailbox's, only mailbox-wide ones."""
-        own, of_mailbox = (self._keyer.subject_key(subject, wide) for wide in (False, True))
-        return [(own, False)] if own == of_mailbox else [(own, False), (of_mailbox, True)]
 
     def _entries(self, txn: Transaction, value: bytes, *, only_wide: bool = False) -> list[Entry]:
         entries = []

@@ -7,7 +7,6 @@ Refused: `StoreError`s: missing, damaged, cut short, not readable, written with 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
+from sendgate.keys import fingerprint
 from sendgate.store.errors import (
     StoreCorruptError,
     StoreError,
@@ -55,10 +55,14 @@ class Environment:
 
     Open it after a fork, never before: neither locks nor mapped pages may be shared with a child.
     Only `create` makes a store where there is none: an empty one would let every recipient pass.
+    `durable` False leaves it to `flush` that what was written outlives a power failure.
     """
 
-    def __init__(self, folder: Path, max_size: int, secret: bytes, *, write: bool, create: bool = False) -> None:
+    def __init__(
+        self, folder: Path, max_size: int, secret: bytes, *, write: bool, create: bool = False, durable: bool = True
+    ) -> None:
         self.folder = folder
+        self._durable = durable
         self.file = folder / DATA_FILE
         with translated(folder):
             self._open(max_size, write, create)
@@ -81,6 +85,7 @@ class Environment:
             max_dbs=len(DATABASES),
             max_readers=MAX_READERS,
             max_spare_txns=16,
+            sync=self._durable,
             mode=0o660,
             readahead=False,
         )
@@ -102,7 +107,7 @@ class Environment:
             meta = self.databases["meta"]
             if txn.get(b"format", db=meta) != FORMAT:
                 raise StoreCorruptError(f"{self.file}: not a store of this version of Sendgate")
-            if txn.get(b"secret", db=meta) != _fingerprint(secret):
+            if txn.get(b"secret", db=meta) != fingerprint(secret):
                 raise WrongKeyError(f"{self.folder}: written with another store.hash_key_file; name that one")
 
     def _create(self, txn: Transaction, secret: bytes) -> None:
@@ -110,7 +115,7 @@ class Environment:
             self.env.open_db(name.encode(), txn=txn)
         meta = self.env.open_db(b"meta", txn=txn)
         txn.put(b"format", FORMAT, db=meta)
-        txn.put(b"secret", _fingerprint(secret), db=meta)
+        txn.put(b"secret", fingerprint(secret), db=meta)
 
     def check_length(self) -> None:
         """Raise StoreCorruptError when the file is shorter than its pages: reading on would be a bus error."""
@@ -149,6 +154,11 @@ class Environment:
         """A transaction; a writing one is committed at the end, or undone by an exception."""
         with translated(self.folder), self.env.begin(write=write) as txn:
             yield txn
+
+    def flush(self) -> None:
+        """Put all that was written on disk."""
+        with translated(self.folder):
+            self.env.sync(True)
 
     def close(self) -> None:
         self.env.close()
@@ -191,8 +201,3 @@ def _nearly_full(folder: Path) -> bool:
     except OSError:
         return False
     return space.f_bavail * space.f_frsize < _NEARLY_FULL_OCTETS
-
-
-def _fingerprint(secret: bytes) -> bytes:
-    """Tells secrets apart without telling the secret; empty for none."""
-    return hashlib.blake2b(b"sendgate store", key=secret, digest_size=16).digest() if secret else b"none"

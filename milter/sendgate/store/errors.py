@@ -19,6 +19,14 @@ class StoreFullError(StoreError):
     """There is no room: on the disk, or within `store.max_size`."""
 
 
+class StoreUnreachableError(StoreError):
+    """The server that keeps the lists does not answer, or refuses us."""
+
+
+class OriginLostError(StoreError):
+    """The server answers, but has lost lists that were there, or a part of them."""
+
+
 class WrongKeyError(StoreError):
     """The store was written with another `store.hash_key_file` than the settings name."""
 

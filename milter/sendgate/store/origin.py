@@ -5,11 +5,14 @@ In and out: the words of `sendgate.entry`. Refused: `StoreError`s; `ShrinkError`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from sendgate.entry import Change, Entry, Reason, Scope, Subject
+from sendgate.address import Address
+from sendgate.entry import MAILBOX_WIDE, Change, Entry, Kind, Reason, Scope, Subject
+from sendgate.store.errors import ShrinkError
+from sendgate.store.matches import Matches
 from sendgate.store.record import Label
 
 
@@ -21,6 +24,13 @@ class Applied:
     refreshed: int = 0
     unchanged: int = 0
     removed: int = 0
+
+    def merge(self, other: Applied) -> None:
+        """Add what another batch did."""
+        self.added += other.added
+        self.refreshed += other.refreshed
+        self.unchanged += other.unchanged
+        self.removed += other.removed
 
 
 class Row(NamedTuple):
@@ -44,14 +54,33 @@ class LoadOptions:
     max_shrink: float = 0.20
 
 
+def label_of(like: Entry, match_by_list: Mapping[str, bool]) -> Label:
+    """The label that an entry gets. match_by_list: lists that say how they match, True for the mailbox."""
+    wide = match_by_list.get(like.list, like.reason in MAILBOX_WIDE)
+    return Label(like.reason, like.scope, like.list, wide)
+
+
+def check_shrinking(name: str, before: int, after: int, options: LoadOptions) -> None:
+    """The guard of replacing imports. Raises ShrinkError when list `name` would lose more than is allowed."""
+    if after < before * (1 - options.max_shrink) and not options.force:
+        raise ShrinkError(
+            f"list {name!r} would shrink from {before:,} to {after:,} entries; "
+            "look at the file again, or insist with --force. Nothing was changed."
+        )
+
+
 class Origin(Protocol):
-    """The lists, written. One instance belongs to one process."""
+    """The lists, written. One instance belongs to one process.
+
+    Embedded, every call does all or nothing. Shared, it does so for each of the shards that it concerns: when the
+    server goes away in the middle, it raises, and the same call again does the rest.
+    """
 
     def apply(self, changes: Iterable[Change]) -> Applied:
-        """Do all changes or none. Raises StoreError."""
+        """Do all changes. Raises StoreError."""
 
     def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
-        """Add many entries, all or none; with `replace`, remove the others of that list."""
+        """Add many entries; with `replace`, then remove the others of that list. Raises StoreError, ShrinkError."""
 
     def get(self, subject: Subject) -> list[Entry]:
         """The entries about exactly this subject (or its mailbox)."""
@@ -59,13 +88,25 @@ class Origin(Protocol):
     def scan(
         self, list_name: str | None = None, reason: Reason | None = None, scope: Scope | None = None
     ) -> Iterator[Entry]:
-        """All entries, or those of a list, reason or scope, in the order they were added."""
+        """All entries, or those of a list, reason or scope; embedded in the order they were added."""
 
     def by_ref(self, ref: str) -> list[Entry]:
         """The entries that a reply's reference stands for."""
 
+    def matches(self, address: Address) -> Matches:
+        """All entries that name `address`, found as the gate finds them, and how."""
+
     def counts(self) -> dict[Label, int]:
         """Entries by label."""
+
+    def kinds(self) -> dict[Kind, int]:
+        """Entries by kind of subject; kinds without entries are left out."""
+
+    def sweep(self, now: float) -> int:
+        """Delete expired entries, in batches so that other writers get their turn. Returns how many."""
+
+    def size(self) -> int:
+        """Octets that the lists take, in the file or, about, in the server's memory."""
 
     def position(self) -> int:
         """How many changes there were."""

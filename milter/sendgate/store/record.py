@@ -120,6 +120,11 @@ def details_of(entry: Entry, label: int, subject: str) -> Details:
     return Details(label, entry.created, entry.expires or 0, entry.origin, entry.strikes, subject, entry.note)
 
 
+def later_expiry(one: int, other: int) -> int:
+    """The later of two expiries; 0 is never."""
+    return 0 if 0 in (one, other) else max(one, other)
+
+
 def found(label: Label, record: Record, ref: str) -> Found:
     """A record as the decision wants it."""
     return Found(label.reason, label.scope, label.list, record.created, record.expires or None, ref)

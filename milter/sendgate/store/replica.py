@@ -44,7 +44,7 @@ class Replica:
 
     def __init__(self, environment: Environment, keyer: Keyer) -> None:
         self._environment = environment
-        self._folder = environment.folder
+        self.folder = environment.folder
         self._keyer = keyer
         self._begin = self._environment.env.begin
         self._keys = self._environment.databases["keys"]
@@ -67,7 +67,7 @@ class Replica:
                     entries += self._by_other_subjects(txn, view, address, reduced)
                 return entries
         except lmdb.Error:
-            with translated(self._folder):
+            with translated(self.folder):
                 raise
 
     def count(self) -> dict[Label, int]:
@@ -79,6 +79,13 @@ class Replica:
         """How many changes the store has seen. Raises StoreError."""
         with self._environment.begin() as txn:
             return read_position(txn, self._environment)
+
+    def kept(self) -> int:
+        """How many entries a shared origin has lost and this replica keeps; embedded, none. Raises StoreError."""
+        databases = self._environment.databases
+        with self._environment.begin() as txn:
+            follows = txn.get(b"mark 0", db=databases["meta"]) is not None
+            return int(txn.stat(databases["entries"])["entries"]) if follows else 0
 
     def check_current(self) -> None:
         """Raise StoreError when the file is no longer the one that is open, or was cut short."""

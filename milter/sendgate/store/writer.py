@@ -13,42 +13,31 @@ from sendgate.entry import Kind, Reason, Scope, parse_subject
 from sendgate.keys import Keyer
 from sendgate.store.environment import Environment, Transaction
 from sendgate.store.errors import StoreFullError
+from sendgate.store.ledger import Ledger
 from sendgate.store.record import (
-    COUNT,
     EXPIRY,
     NUMBER,
     Details,
-    Label,
     Record,
+    later_expiry,
     pack_details,
-    pack_label,
     pack_records,
     unpack_details,
-    unpack_label,
     unpack_records,
 )
-from sendgate.store.replica import kind_name
 
 Outcome = Literal["added", "refreshed", "unchanged"]
 MAX_NUMBER = 2**32 - 1
 
 
-class Writer:
-    """Counters and labels of one write transaction, written back by `finish`."""
+class Writer(Ledger):
+    """One write transaction, entry by entry; ends with `finish`."""
 
     def __init__(self, txn: Transaction, environment: Environment) -> None:
-        self.txn = txn
-        self._db = environment.databases
+        super().__init__(txn, environment)
         self.next_number = self._meta(b"next number")
         self.first_new_number = self.next_number
         self.touched: bytearray | None = None
-        self._position = self._meta(b"position")
-        self._labels: dict[int, Label] = {}
-        for number, value in txn.cursor(db=self._db["labels"]):
-            self._labels[NUMBER.unpack(number)[0]] = unpack_label(value)
-        self._numbers = {label: number for number, label in self._labels.items()}
-        self._counts: dict[int, int] = {}
-        self._kinds: dict[Kind, int] = {}
 
     def watch_touched(self) -> None:
         """From now on note which entries are added again, for `is_stale`; a bit each."""
@@ -108,19 +97,6 @@ class Writer:
         if self.touched is not None and number < self.first_new_number:
             self.touched[number // 8] |= 1 << number % 8
 
-    def label(self, number: int) -> Label:
-        return self._labels[number]
-
-    def label_number(self, label: Label) -> int:
-        """The number of a label, new if it has none yet."""
-        number = self._numbers.get(label)
-        if number is None:
-            number = len(self._labels) + 1
-            self._labels[number] = label
-            self._numbers[label] = number
-            self.txn.put(NUMBER.pack(number), pack_label(label), db=self._db["labels"])
-        return number
-
     def label_numbers(self, list_name: str) -> set[int]:
         """The numbers of all labels of a list."""
         return {number for number, label in self._labels.items() if label.list == list_name}
@@ -144,37 +120,18 @@ class Writer:
         if details.expires:
             self.txn.put(EXPIRY.pack(details.expires, number), b"", db=self._db["expiry"])
 
-    def count(self, label_number: int, kind: Kind, difference: int) -> None:
-        """Note that there are more or fewer entries of a label and of a kind of subject."""
-        self._counts[label_number] = self._counts.get(label_number, 0) + difference
-        self._kinds[kind] = self._kinds.get(kind, 0) + difference
-        self._position += abs(difference)
-
     def count_of_list(self, list_name: str) -> int:
         """Entries of a list as this transaction would leave them."""
         return sum(self._label_count(number) for number in self.label_numbers(list_name))
 
-    def changed(self, difference: int = 1) -> None:
-        """Move the position on for changes that alter no count."""
-        self._position += difference
-
     def finish(self) -> None:
-        """Write counters back; the last call before the commit."""
-        for number in self._counts:
-            self.txn.put(NUMBER.pack(number), COUNT.pack(self._label_count(number)), db=self._db["counts"])
-        for kind, difference in self._kinds.items():
-            self._put_meta(kind_name(kind), self._meta(kind_name(kind)) + difference)
         self._put_meta(b"next number", self.next_number)
-        self._put_meta(b"position", self._position)
-
-    def refreshed_expiry(self, old: int, new: int) -> int:
-        """Expiry after adding again: the later one; 0 is never."""
-        return 0 if 0 in (old, new) else max(old, new)
+        super().finish()
 
     def _refresh(self, key: bytes, records: list[Record], index: int, new: Details) -> Outcome:
         record = records[index]
         details = self.details(record.number)
-        expires = self.refreshed_expiry(record.expires, new.expires)
+        expires = later_expiry(record.expires, new.expires)
         updated = details._replace(
             expires=expires,
             origin=new.origin,
@@ -206,13 +163,3 @@ class Writer:
             self.txn.put(key, pack_records(records), db=self._db["keys"])
         else:
             self.txn.delete(key, db=self._db["keys"])
-
-    def _label_count(self, number: int) -> int:
-        stored = COUNT.unpack(self.txn.get(NUMBER.pack(number), COUNT.pack(0), db=self._db["counts"]))[0]
-        return int(stored) + self._counts.get(number, 0)
-
-    def _meta(self, name: bytes) -> int:
-        return int(COUNT.unpack(self.txn.get(name, COUNT.pack(0), db=self._db["meta"]))[0])
-
-    def _put_meta(self, name: bytes, value: int) -> None:
-        self.txn.put(name, COUNT.pack(value), db=self._db["meta"])

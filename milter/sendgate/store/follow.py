@@ -1,0 +1,200 @@
+"""Following the shared origin: copy its lists once, then take in every change, into this pod's own replica.
+
+In: how to reach the origin, the replica's folder. Out: a replica that is in step, and how old it is.
+Refused: nothing; while the origin is away, or has lost what it had, the replica stays as it is and is told older.
+
+The marks are stored in the transaction of the changes that they cover, so that an end at any moment loses and repeats
+nothing. A shard's changes form a chain: each names the one before. Where the chain does not fit, the lists are copied
+anew, beside the replica that is served, and put in its place when they are whole:
+
+    gap          changes were trimmed before they were read; the origin has all that there is
+    lost_writes  the origin is behind what we have: it was restored, or a server took over that lacked the last writes
+    new_epoch    the shard was wiped and made again
+
+After the last two, what only our replica knows stays in force, until `sendgate repair` has written it back.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sendgate import events
+from sendgate.store.copying import Previous, Progress, copy_lists
+from sendgate.store.environment import Environment
+from sendgate.store.errors import StoreError, StoreMissingError
+from sendgate.store.followed import BrokenChainError, Cause, FollowedReplica
+from sendgate.store.replica_folder import ReplicaFolder
+from sendgate.store.shards import Shards
+from sendgate.store.tail import Changes, Looked, Tail
+
+Stop = Callable[[float], bool]
+"""Waits so many seconds; True, at once, when it is time to end."""
+
+_ITEM_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
+_PROGRESS_EVERY_SECONDS = 10.0
+_FOLLOWING = "following"
+_LOSSES = (Cause.LOST_WRITES, Cause.NEW_EPOCH)
+
+
+class Counters(Protocol):
+    """The metrics that the follower keeps."""
+
+    def origin_up(self, up: bool) -> None: ...
+    def resync(self, cause: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowPlan:
+    """What a follower needs to know.
+
+    connect: opens the origin or raises StoreError; secret: of store.hash_key_file; max_size: octets of the replica;
+    spread: seconds within which all pods start to copy after a loss, each at a time of its own.
+    """
+
+    connect: Callable[[], Shards]
+    folder: ReplicaFolder
+    secret: bytes
+    max_size: int
+    spread: float
+    clock: Callable[[], float] = time.time
+    random: random.Random = field(default_factory=random.Random)
+
+
+class Follower:
+    """Follows until it is stopped."""
+
+    def __init__(self, plan: FollowPlan, counters: Counters) -> None:
+        self._plan = plan
+        self._counters = counters
+        self._told = ""
+
+    def run(self, stop: Stop) -> None:
+        """Follow. What goes wrong is told, and tried again after a pause that grows and differs from pod to pod."""
+        pause = _FIRST_PAUSE_SECONDS
+        self._counters.origin_up(False)
+        while not stop(0):
+            started = time.monotonic()
+            try:
+                shards = self._plan.connect()
+                with closing(shards.client):
+                    self._follow(shards, stop)
+                    return
+            except StoreError as error:
+                self._tell_away(error)
+            if time.monotonic() - started > _LONGEST_PAUSE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            if stop(self._plan.random.uniform(pause / 2, pause)):
+                return
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _follow(self, shards: Shards, stop: Stop) -> None:
+        """Follow over one connection; returns when it is time to end. Raises StoreError."""
+        while not stop(0):
+            try:
+                with self._opened(shards) as replica:
+                    self._tail(shards, replica, stop)
+                return
+            except BrokenChainError as error:
+                if stop(self._plan.random.uniform(0, self._plan.spread)):
+                    return
+                self._resync(shards, error.causes)
+
+    def _opened(self, shards: Shards) -> FollowedReplica:
+        """The replica; where there is none, or none that can be used, it is made first."""
+        try:
+            environment = self._open(self._plan.folder.current())
+        except StoreError:
+            self._resync(shards, dict.fromkeys(range(shards.layout.shards), Cause.BOOTSTRAP))
+            environment = self._open(self._plan.folder.current())
+        self._plan.folder.tidy()
+        return FollowedReplica(environment, shards)
+
+    def _open(self, path: Path) -> Environment:
+        return Environment(path, self._plan.max_size, self._plan.secret, write=True)
+
+    def _tail(self, shards: Shards, replica: FollowedReplica, stop: Stop) -> None:
+        """Take in changes until it is time to end, or something is amiss."""
+        marks = shards.look()
+        gone = [shard for shard, mark in enumerate(marks) if mark is None]
+        replica.compare(dict(enumerate(marks)))
+        self._tell_back(shards, gone)
+        with closing(Tail(shards, replica.marks_but(gone), self._plan.clock)) as tail:
+            while not stop(0):
+                item = tail.next(_ITEM_SECONDS)
+                if isinstance(item, Changes):
+                    replica.take_in(item)
+                elif isinstance(item, Looked):
+                    replica.compare(item.marks)
+                    replica.note(item)
+                    replica.compare(shards.marks_of(gone))
+                    if self._plan.folder.current() != replica.folder:
+                        raise StoreMissingError(f"{replica.folder}: no longer the replica that is served")
+                in_step = replica.in_step_at(gone)
+                if item is not None and in_step is not None:
+                    self._plan.folder.mark_in_step(in_step)
+
+    def _resync(self, shards: Shards, causes: Mapping[int, Cause]) -> None:
+        """Copy all lists anew, beside what is served, and put the copy in its place."""
+        cause = next((cause for cause in _LOSSES if cause in causes.values()), next(iter(causes.values())))
+        lost = [shard for shard, mark in enumerate(shards.look()) if mark is None or causes.get(shard) in _LOSSES]
+        previous = self._previous()
+        if previous is None and lost:
+            raise shards.lost(lost[0])
+        started, asked_at = time.monotonic(), self._plan.clock()
+        events.resync_started(cause, sorted(causes))
+        self._plan.folder.tidy()
+        version = self._plan.folder.new_version()
+        try:
+            kept_from = Previous(previous, lost) if previous is not None else None
+            copy_lists(shards, version, self._plan.secret, self._plan.max_size, kept_from, self._progress(cause))
+        finally:
+            if previous is not None:
+                previous.close()
+        with FollowedReplica(self._open(version), shards) as replica:
+            entries, kept = replica.figures()
+        self._plan.folder.switch(version)
+        if not any(mark is None for mark in shards.marks):
+            self._plan.folder.mark_in_step(asked_at)
+        self._counters.resync(cause)
+        events.resync_done(cause, entries, kept, time.monotonic() - started)
+
+    def _previous(self) -> Environment | None:
+        try:
+            return self._open(self._plan.folder.current())
+        except StoreError:
+            return None
+
+    def _progress(self, cause: Cause) -> Progress:
+        """Tells how far a copy is, every few seconds."""
+        next_word = time.monotonic() + _PROGRESS_EVERY_SECONDS
+
+        def tell(copied: int, entries: int) -> None:
+            nonlocal next_word
+            if time.monotonic() >= next_word:
+                next_word = time.monotonic() + _PROGRESS_EVERY_SECONDS
+                events.resync_progress(cause, copied, entries)
+
+        return tell
+
+    def _tell_away(self, error: StoreError) -> None:
+        self._counters.origin_up(False)
+        if self._told != type(error).__name__:
+            self._told = type(error).__name__
+            age = self._plan.folder.age(self._plan.clock())
+            events.following_interrupted(error, None if age == float("inf") else age)
+
+    def _tell_back(self, shards: Shards, gone: list[int]) -> None:
+        if gone:
+            self._tell_away(shards.lost(gone[0]))
+            return
+        self._counters.origin_up(True)
+        if self._told != _FOLLOWING:
+            self._told = _FOLLOWING
+            events.following(shards.client.place)

@@ -1,0 +1,219 @@
+"""The connection to a shared origin: one server, a Sentinel set or a Cluster, over TLS or not. redis-py's only home.
+
+In: an `Access`. Out: a `RedisClient`, whose calls each concern one shard.
+Refused: `StoreUnreachableError` when nobody answers or we may not ask, `StoreError` for any other answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis import exceptions
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from sendgate.origin_url import OriginUrl
+from sendgate.store.errors import OriginLostError, StoreError, StoreUnreachableError
+
+Key = str
+Argument = str | bytes | int
+
+_AWAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ClusterDownError,
+    exceptions.RedisClusterException,
+    exceptions.ReadOnlyError,
+    OSError,
+)
+_SHUT = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
+_WAITING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED", "MOVED", "ASK", "CLUSTERDOWN")
+"""Answers of a server that is starting, or on its way to another role."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach the origin. Files are PEM, "" for none; a password overrides the URL's; times in seconds."""
+
+    url: OriginUrl
+    password: str = ""
+    sentinel_password: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    timeout: float = 5.0
+    retries: int = 2
+
+
+class Script:
+    """A Lua script of this package, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self.text = files("sendgate.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def script(name: str) -> Script:
+    """A script, read once."""
+    return Script(name)
+
+
+class RedisClient:
+    """An open connection. Any number of threads may use it; a process makes its own."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.place = str(access.url)
+        self.is_cluster = access.url.kind == "cluster"
+        with translated(self.place):
+            self._redis: Any = _connect(access)
+
+    def run(self, name: str, keys: Iterable[Key], arguments: Iterable[Argument] = ()) -> Any:
+        """Run a script over keys of one shard. Returns its answer; raises StoreError."""
+        wanted, named = script(name), list(keys)
+        rest = (len(named), *named, *arguments)
+        with translated(self.place):
+            try:
+                return self._redis.execute_command("EVALSHA", wanted.sha, *rest)
+            except exceptions.NoScriptError:
+                return self._redis.execute_command("EVAL", wanted.text, *rest)
+
+    def fields(self, key: Key, *names: str) -> list[bytes | None]:
+        """Some fields of a hash."""
+        with translated(self.place):
+            return list(self._redis.hmget(key, names))
+
+    def hash(self, key: Key) -> dict[bytes, bytes]:
+        """A whole hash; empty when there is none."""
+        with translated(self.place):
+            return dict(self._redis.hgetall(key))
+
+    def hashes(self, keys: Iterable[Key]) -> list[dict[bytes, bytes]]:
+        """Several whole hashes, in one go."""
+        with translated(self.place):
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(key)
+            return list(pipeline.execute())
+
+    def fields_of(self, wanted: Mapping[Key, list[bytes]]) -> list[bytes | None]:
+        """Some fields of several hashes, in one go: of the first hash, then of the next."""
+        with translated(self.place):
+            pipeline = self._redis.pipeline(transaction=False)
+            for key, names in wanted.items():
+                pipeline.hmget(key, names)
+            return [value for values in pipeline.execute() for value in values]
+
+    def set_fields(self, key: Key, fields: Mapping[str, Argument]) -> None:
+        with translated(self.place):
+            self._redis.hset(key, mapping=dict(fields))
+
+    def changes(
+        self, positions: Mapping[Key, bytes], count: int, block_seconds: float
+    ) -> dict[Key, list[tuple[bytes, dict[bytes, bytes]]]]:
+        """What the streams have after each position; waits for the first. In a Cluster, for one stream only."""
+        with translated(self.place):
+            source = self._redis
+            if self.is_cluster:
+                source = self._redis.get_redis_connection(self._redis.get_node_from_key(next(iter(positions))))
+            block = max(1, round(block_seconds * 1000))
+            answer = source.xread(dict(positions), count=count, block=block)
+            pairs = answer.items() if isinstance(answer, dict) else answer
+            return {name.decode(): entries for name, entries in pairs}
+
+    def take_lease(self, key: Key, holder: str, seconds: int) -> bool:
+        """Take or keep a lease; False when another has it."""
+        with translated(self.place):
+            if self._redis.set(key, holder, nx=True, ex=seconds):
+                return True
+            return bool(self._redis.get(key) == holder.encode() and self._redis.expire(key, seconds))
+
+    def memory_of(self, key: Key) -> int:
+        """Octets that a key takes in the server; 0 when there is none."""
+        with translated(self.place):
+            return int(self._redis.memory_usage(key, samples=0) or 0)
+
+    def ping(self) -> None:
+        """Raise StoreUnreachableError when the origin does not answer."""
+        with translated(self.place):
+            self._redis.ping()
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn redis-py's errors into StoreErrors that name the place and the remedy."""
+    try:
+        yield
+    except _SHUT as error:
+        raise StoreUnreachableError(
+            f"{place}: refused us: {error}; look at the user of store.url, store.password_file and the server's ACL"
+        ) from error
+    except (*_AWAY, MasterNotFoundError) as error:
+        raise StoreUnreachableError(f"{place}: does not answer: {error or type(error).__name__}") from error
+    except exceptions.OutOfMemoryError as error:
+        raise StoreError(f"{place}: no memory: {error}; give the server more. Nothing was changed.") from error
+    except exceptions.ResponseError as error:
+        raise _answered(place, str(error)) from error
+    except exceptions.RedisError as error:
+        raise StoreError(f"{place}: {error}") from error
+
+
+def _answered(place: str, answer: str) -> StoreError:
+    if answer.startswith("EPOCH"):
+        return OriginLostError(
+            f"{place}: a part of the lists is gone or was made anew; `sendgate repair --from-replica` in a pod that "
+            "still has them writes them back. Nothing was changed."
+        )
+    if answer.startswith(_WAITING):
+        return StoreUnreachableError(f"{place}: not ready: {answer}")
+    return StoreError(f"{place}: {answer}")
+
+
+def _connect(access: Access) -> Any:
+    url = access.url
+    options = _options(access)
+    if url.kind == "cluster":
+        node: Any = ClusterNode
+        return RedisCluster(startup_nodes=[node(host, port) for host, port in url.hosts], **options)
+    options["db"] = url.database
+    if url.kind == "sentinel":
+        sentinel_options = {**options, "db": 0, "username": None, "password": access.sentinel_password or None}
+        sentinel: Any = Sentinel
+        return sentinel(url.hosts, sentinel_kwargs=sentinel_options, **options).master_for(url.service)
+    host, port = url.hosts[0]
+    return redis.Redis(host=host, port=port, **options)
+
+
+def _options(access: Access) -> dict[str, Any]:
+    url = access.url
+    options: dict[str, Any] = {
+        "username": url.username or None,
+        "password": access.password or url.password or None,
+        "socket_timeout": access.timeout,
+        "socket_connect_timeout": access.timeout,
+        "socket_keepalive": True,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), access.retries),
+        "client_name": "sendgate",
+        "protocol": 2,
+    }
+    if url.tls:
+        options |= {
+            "ssl": True,
+            "ssl_ca_certs": access.ca_file or None,
+            "ssl_certfile": access.cert_file or None,
+            "ssl_keyfile": access.key_file or None,
+        }
+    return options

@@ -1,0 +1,151 @@
+"""Writing a replica: rows of the origin, and how far in its changes they reach, in one transaction.
+
+In: packed rows of `layout`, labels by id, marks. Out: changed databases. Refused: `StoreCorruptError`.
+
+A replica has the databases of `record`, used a little differently: a record's last number holds origin, strikes and
+kind instead of an entry number; `entries` holds the fields of entries that the origin has lost and this replica keeps;
+`meta` has a mark for each shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sendgate.store.environment import Environment, Transaction
+from sendgate.store.layout import FIELD_OCTETS, KEY_OCTETS, REMOVED, ROW_OCTETS, kind_of_code
+from sendgate.store.ledger import Ledger
+from sendgate.store.record import NUMBER, RECORD, Label, later_expiry
+from sendgate.store.shards import Mark
+
+_KIND_AT = ROW_OCTETS - 1
+_LABEL_OCTETS = NUMBER.size
+
+
+class ReplicaWriter(Ledger):
+    """One write transaction of a replica; ends with `finish`. label_of: the label of an id."""
+
+    def __init__(self, txn: Transaction, environment: Environment, label_of: Callable[[bytes], Label]) -> None:
+        super().__init__(txn, environment)
+        self._label_of = label_of
+        self._packed_numbers: dict[bytes, bytes] = {}
+        self._keeps = txn.stat(self._db["entries"])["entries"] > 0
+
+    def apply(self, packed: bytes) -> None:
+        """Take in rows, in their order: each is how one entry is from now on."""
+        for at in range(0, len(packed), ROW_OCTETS):
+            row = packed[at : at + ROW_OCTETS]
+            self._put(row[:KEY_OCTETS], row)
+            if self._keeps:
+                self.txn.delete(row[:FIELD_OCTETS], db=self._db["entries"])
+
+    def add_new(self, rows: list[bytes]) -> None:
+        """Take in rows behind all that is there: in the order of their keys, and none of them removed."""
+        pairs: list[tuple[bytes, bytes]] = []
+        last = b""
+        for row in rows:
+            key, record = row[:KEY_OCTETS], self._record(row)
+            if key == last:
+                pairs[-1] = (key, pairs[-1][1] + record)
+            else:
+                pairs.append((key, record))
+                last = key
+        for name, count in _tally(rows).items():
+            self.count(NUMBER.unpack(self._number(name[:-1]))[0], kind_of_code(name[-1]), count)
+        if pairs:
+            self.txn.cursor(db=self._db["keys"]).putmulti(pairs, append=True)
+
+    def restore(self, row: bytes) -> None:
+        """Take in a row that the origin has lost, or has with an earlier expiry; note that it is kept."""
+        key, field = row[:KEY_OCTETS], row[:FIELD_OCTETS]
+        there = self.txn.get(key, b"", db=self._db["keys"])
+        at = _find(there, self._number(field[KEY_OCTETS:]))
+        if at is not None:
+            known = RECORD.unpack_from(there, at)[2]
+            expires = NUMBER.unpack_from(row, FIELD_OCTETS + 4)[0]
+            if later_expiry(known, expires) == known:
+                return
+        self._put(key, row)
+        self.txn.put(field, b"", db=self._db["entries"])
+
+    def set_marks(self, marks: Mapping[int, Mark]) -> None:
+        """Note how far in the changes of each shard this transaction reaches."""
+        for shard, mark in marks.items():
+            self.txn.put(_mark_name(shard), b"%b %b %d" % mark, db=self._db["meta"])
+
+    def set_position(self, position: int) -> None:
+        """Note how many changes there were."""
+        self._position = position
+
+    def _put(self, key: bytes, row: bytes) -> None:
+        number = self._number(row[KEY_OCTETS:FIELD_OCTETS])
+        there = self.txn.get(key, b"", db=self._db["keys"])
+        at = _find(there, number)
+        removed = row[_KIND_AT] & REMOVED
+        if at is None and removed:
+            return
+        new = b"" if removed else self._record(row)
+        if at is None:
+            after = there + new
+            self.count(NUMBER.unpack(number)[0], kind_of_code(row[_KIND_AT]), 1)
+        else:
+            after = there[:at] + new + there[at + RECORD.size :]
+            if removed:
+                self.count(NUMBER.unpack(number)[0], kind_of_code(there[at + RECORD.size - 1]), -1)
+        if after:
+            self.txn.put(key, after, db=self._db["keys"])
+        else:
+            self.txn.delete(key, db=self._db["keys"])
+
+    def _record(self, row: bytes) -> bytes:
+        return self._number(row[KEY_OCTETS:FIELD_OCTETS]) + row[FIELD_OCTETS:-3] + b"\0" + row[-3:]
+
+    def _number(self, label_id: bytes) -> bytes:
+        """The number of a label in this replica, packed."""
+        number = self._packed_numbers.get(label_id)
+        if number is None:
+            number = NUMBER.pack(self.label_number(self._label_of(label_id)))
+            self._packed_numbers[label_id] = number
+        return number
+
+
+def read_marks(txn: Transaction, environment: Environment, shards: int) -> list[Mark | None]:
+    """How far a replica is in each shard; None where it has never been."""
+    return [_unpack_mark(txn.get(_mark_name(shard), db=environment.databases["meta"])) for shard in range(shards)]
+
+
+def count_kept(txn: Transaction, environment: Environment) -> int:
+    """How many entries a replica keeps that the origin has lost."""
+    return int(txn.stat(environment.databases["entries"])["entries"])
+
+
+def row_of(key: bytes, label_id: bytes, record: bytes) -> bytes:
+    """The row that a packed record of a replica came from."""
+    return key + label_id + record[_LABEL_OCTETS : RECORD.size - 4] + record[RECORD.size - 3 :]
+
+
+def _unpack_mark(value: bytes | None) -> Mark | None:
+    if value is None:
+        return None
+    epoch, last, sequence = value.split(b" ")
+    return Mark(epoch, last, int(sequence))
+
+
+def _mark_name(shard: int) -> bytes:
+    return b"mark %d" % shard
+
+
+def _find(records: bytes, label: bytes) -> int | None:
+    """Where among packed records the one of a label begins."""
+    for at in range(0, len(records), RECORD.size):
+        if records[at : at + _LABEL_OCTETS] == label:
+            return at
+    return None
+
+
+def _tally(rows: list[bytes]) -> dict[bytes, int]:
+    """How many rows there are of each label id and kind."""
+    counts: dict[bytes, int] = {}
+    for row in rows:
+        name = row[KEY_OCTETS:FIELD_OCTETS] + row[_KIND_AT:]
+        counts[name] = counts.get(name, 0) + 1
+    return counts

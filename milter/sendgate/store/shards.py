@@ -1,0 +1,238 @@
+"""The lists as Redis keeps them: shards, each changed by one script and read in ranges of buckets.
+
+In: an open client, the layout, the secret's fingerprint. Out: `Shards`, and the `Mark` of each.
+Refused: `StoreMissingError` when there are no lists, `OriginLostError` when a part is gone, `WrongKeyError` for
+another secret, `StoreError`s of the connection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from sendgate.keys import fingerprint
+from sendgate.store.errors import OriginLostError, StoreCorruptError, StoreError, StoreMissingError, WrongKeyError
+from sendgate.store.layout import FORMAT, LABEL_ID_OCTETS, START, Layout, Row, kind_of_code, unpack_rows
+from sendgate.store.record import Label, unpack_label
+from sendgate.store.redis_client import RedisClient
+
+ROWS_AT_ONCE = 2500
+"""About so many entries are read by one call of a script, so that it takes the server a few milliseconds."""
+MAX_BUCKETS_AT_ONCE = 512
+CREATING, COMPLETE = b"creating", b"complete"
+"""What the layout says of itself: a creation that was cut short is taken up again, a loss later is not."""
+
+
+class Mark(NamedTuple):
+    """How far a shard is: in which history (`epoch`), after which change, how many there were."""
+
+    epoch: bytes
+    last: bytes
+    sequence: int
+
+
+NOWHERE = Mark(b"", START, 0)
+
+
+class Op(NamedTuple):
+    """One entry to change: from the packed value that is expected to the new one; b"" is no entry."""
+
+    field: bytes
+    old: bytes
+    new: bytes
+
+
+class Shards:
+    """The shards of one set of lists."""
+
+    def __init__(self, client: RedisClient, layout: Layout, history: int) -> None:
+        self.client = client
+        self.layout = layout
+        self.names = layout.names()
+        self.history = history // layout.shards
+        self.marks: list[Mark | None] = []
+        self._labels: list[dict[bytes, Label]] = [{} for _ in self.names]
+
+    def look(self) -> list[Mark | None]:
+        """The mark of each shard now; None for one that is not there."""
+        self.marks = [_mark(meta) for meta in self.client.hashes(names.meta for names in self.names)]
+        return self.marks
+
+    def marks_of(self, shards: list[int]) -> dict[int, Mark | None]:
+        """The marks of some shards now."""
+        metas = self.client.hashes(self.names[shard].meta for shard in shards)
+        return {shard: _mark(meta) for shard, meta in zip(shards, metas, strict=True)}
+
+    def write(self, shard: int, ops: list[Op], labels: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Change entries of a shard, all or none.
+
+        labels: id and text of those that new entries have. Returns the values of fields that were not as expected,
+        empty when all is done. Raises OriginLostError when the shard is not the one that we know.
+        """
+        names, mark = self.names[shard], self.marks[shard]
+        if mark is None:
+            raise self.lost(shard)
+        buckets: dict[int, int] = {}
+        arguments: list[bytes | int | str] = [mark.epoch, self.history, len(labels)]
+        for pair in labels.items():
+            arguments += pair
+        bucket_of = self.layout.bucket_of
+        for field, old, new in ops:
+            index = buckets.setdefault(bucket_of(field), len(buckets) + 5)  # Lua counts from 1, behind four others
+            arguments += (index, field, old, new)
+        keys = [names.meta, names.counts, names.labels, names.changes, *map(names.bucket, buckets)]
+        answer = self.client.run("write", keys, arguments)
+        if answer[0]:
+            return {}
+        return {ops[answer[at]].field: answer[at + 1] for at in range(1, len(answer), 2)}
+
+    def remove(self, shard: int, found: Mapping[bytes, bytes]) -> int:
+        """Remove entries as they were found; one that was changed since is let alone. Returns how many went."""
+        left = dict(found)
+        while left:
+            changed = self.write(shard, [Op(field, value, b"") for field, value in left.items()], {})
+            if not changed:
+                break
+            for field in changed:
+                del left[field]
+        return len(left)
+
+    def values(self, shard: int, fields: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The packed values of some fields; those that are not there are left out."""
+        by_bucket: dict[str, list[bytes]] = {}
+        for field in fields:
+            by_bucket.setdefault(self.names[shard].bucket(self.layout.bucket_of(field)), []).append(field)
+        found = self.client.fields_of(by_bucket)
+        wanted = [field for names in by_bucket.values() for field in names]
+        return {field: value for field, value in zip(wanted, found, strict=True) if value is not None}
+
+    def at_keys(self, keys: list[bytes]) -> list[dict[bytes, bytes]]:
+        """Of each key, the fields and values of all its entries."""
+        names = [self.names[self.layout.shard_of(key)].bucket(self.layout.bucket_of(key)) for key in keys]
+        return [
+            {field: value for field, value in bucket.items() if field.startswith(key)}
+            for key, bucket in zip(keys, self.client.hashes(names), strict=True)
+        ]
+
+    def select(
+        self, shard: int, buckets: Iterable[int], expired_at: int | None = None, label_ids: Iterable[bytes] = ()
+    ) -> dict[bytes, bytes]:
+        """Fields and packed values in some buckets: all, what has expired, or what has one of the labels."""
+        now = "" if expired_at is None else expired_at
+        answer = self.client.run("select", map(self.names[shard].bucket, buckets), [now, *label_ids])
+        return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    def rows(self, shard: int, buckets: Iterable[int]) -> Iterator[Row]:
+        """What replicas hold of some buckets, in no order."""
+        return unpack_rows(self.packed_rows(shard, buckets))
+
+    def packed_rows(self, shard: int, buckets: Iterable[int]) -> bytes:
+        """The same, as one text."""
+        packed = self.client.run("rows", map(self.names[shard].bucket, buckets))
+        return bytes(packed)
+
+    def label(self, shard: int, label_id: bytes) -> Label:
+        """A label of a shard by its id."""
+        label = self._labels[shard].get(label_id)
+        if label is None:
+            label = self.labels(shard).get(label_id)
+        if label is None:
+            raise StoreCorruptError(f"{self.client.place}: shard {shard} has no label {label_id.hex()}")
+        return label
+
+    def labels(self, shard: int) -> dict[bytes, Label]:
+        """All labels of a shard, by id, as they are now."""
+        stored = self.client.hash(self.names[shard].labels)
+        self._labels[shard] = {label_id: unpack_label(text) for label_id, text in stored.items()}
+        return self._labels[shard]
+
+    def counts(self) -> list[tuple[Label, int, int]]:
+        """Label, code of the kind and number of entries, of each shard that is there."""
+        counted = []
+        for shard, counts in enumerate(self.client.hashes(names.counts for names in self.names)):
+            for name, count in counts.items():
+                label = self.label(shard, name[:LABEL_ID_OCTETS])
+                kind_of_code(name[LABEL_ID_OCTETS])
+                counted.append((label, name[LABEL_ID_OCTETS], int(count)))
+        return counted
+
+    def ranges(self, entries: int) -> Iterator[tuple[int, range]]:
+        """All buckets, in the order of their keys, in ranges that one call reads; `entries`: how many there are."""
+        step = self.step(entries)
+        for shard in range(self.layout.shards):
+            for first in range(0, self.layout.buckets, step):
+                yield shard, range(first, min(first + step, self.layout.buckets))
+
+    def step(self, entries: int) -> int:
+        """How many buckets one call reads."""
+        all_buckets = self.layout.shards * self.layout.buckets
+        return max(1, min(MAX_BUCKETS_AT_ONCE, ROWS_AT_ONCE * all_buckets // max(entries, 1)))
+
+    def lost(self, shard: int) -> OriginLostError:
+        return OriginLostError(
+            f"{self.client.place}: shard {shard} of {self.layout.shards} is gone; "
+            "`sendgate repair --from-replica` in a pod that still has it writes it back. Nothing was changed."
+        )
+
+
+def open_shards(client: RedisClient, wanted: Layout, secret: bytes, history: int, *, create: bool = False) -> Shards:
+    """The lists that are there, whatever their layout; `create` makes them as `wanted` where there are none at all.
+
+    history: octets of changes to keep for followers. Raises StoreMissingError, WrongKeyError, StoreError.
+    """
+    there = client.hash(f"{wanted.prefix}:layout")
+    layout = _layout(wanted, there, client.place)
+    shards = Shards(client, layout, history)
+    marks = shards.look()
+    if create and there.get(b"state") == CREATING:
+        make_missing(shards, secret)
+    elif not any(marks):
+        if not create:
+            raise StoreMissingError(
+                f"{client.place}: no lists under {layout.prefix!r}; `sendgate add` or `sendgate import` creates them"
+            )
+        make_missing(shards, secret)
+    _check_secret(shards, secret)
+    return shards
+
+
+def make_missing(shards: Shards, secret: bytes) -> list[int]:
+    """Make every shard that is not there, each with an epoch of its own. Returns which."""
+    layout, client = shards.layout, shards.client
+    missing = [shard for shard, mark in enumerate(shards.look()) if mark is None]
+    facts = {"shards": layout.shards, "buckets": layout.buckets}
+    client.set_fields(f"{layout.prefix}:layout", {**facts, "state": CREATING})
+    for shard in missing:
+        meta: list[str | bytes] = ["format", FORMAT, "secret", fingerprint(secret), "epoch", os.urandom(8).hex()]
+        client.run("create", [shards.names[shard].meta], meta)
+    client.set_fields(f"{layout.prefix}:layout", {"state": COMPLETE})
+    shards.look()
+    return missing
+
+
+def _check_secret(shards: Shards, secret: bytes) -> None:
+    for names, mark in zip(shards.names, shards.marks, strict=True):
+        if mark is None:
+            continue
+        format_, known = shards.client.fields(names.meta, "format", "secret")
+        if format_ != FORMAT:
+            raise StoreError(f"{shards.client.place}: not the lists of this version of Sendgate")
+        if known != fingerprint(secret):
+            raise WrongKeyError(f"{shards.client.place}: written with another store.hash_key_file; name that one")
+        return
+
+
+def _layout(wanted: Layout, there: Mapping[bytes, bytes], place: str) -> Layout:
+    """The layout that the lists have; the one that is wanted when they do not say."""
+    try:
+        return wanted._replace(shards=int(there[b"shards"]), buckets=int(there[b"buckets"])) if there else wanted
+    except (KeyError, ValueError) as error:
+        raise StoreCorruptError(f"{place}: {wanted.prefix}:layout cannot be read: {error}") from None
+
+
+def _mark(meta: Mapping[bytes, bytes]) -> Mark | None:
+    try:
+        return Mark(meta[b"epoch"], meta[b"last"], int(meta[b"sequence"])) if meta else None
+    except (KeyError, ValueError) as error:
+        raise StoreCorruptError(f"the meta of a shard cannot be read: {error}") from None
