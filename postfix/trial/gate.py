@@ -105,7 +105,7 @@ class Gate:
                 raise TrialError(f"no empty store could be made: {made.stderr}")
 
     def start(self, *, wait: bool = True) -> None:
-        """Start `sendgate serve` and, unless told otherwise, wait until it is ready; a failed start leaves no process."""
+        """Start `sendgate serve` and, unless told otherwise, wait for it to be ready; a failed start leaves nothing."""
         with (self.folder / "log").open("ab") as out, (self.folder / "errors").open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sendgate", "serve", "--config", str(self.config)],
