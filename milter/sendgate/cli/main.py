@@ -23,6 +23,7 @@ from sendgate.cli.importing import import_
 from sendgate.cli.options import ConfigOption
 from sendgate.cli.problems import EXPECTED, Exit, complain, tell
 from sendgate.cli.remove import remove
+from sendgate.cli.repair import repair
 from sendgate.cli.stats import lists, stats
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ app.command("remove")(remove)
 app.command("import")(import_)
 app.command("export")(export)
 app.command("explain")(explain)
+app.command("repair")(repair)
 app.command("stats")(stats)
 app.command("lists")(lists)
 

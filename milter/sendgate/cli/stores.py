@@ -15,6 +15,7 @@ from sendgate.origin_url import is_shared, parse_origin_url
 from sendgate.settings import Settings
 from sendgate.settings_file import SettingsError
 from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreMissingError
 from sendgate.store.layout import Layout
 from sendgate.store.origin import Origin
@@ -82,13 +83,18 @@ def access(settings: Settings) -> Access:
     )
 
 
-def connect(settings: Settings, *, create: bool = False) -> Shards:
-    """The shared origin's lists. Raises SettingsError and StoreError."""
+def open_replica_environment(settings: Settings) -> Environment:
+    """This pod's replica of a shared origin, open for reading. Raises StoreError."""
+    return Environment(served_folder(settings), settings.store.max_size, secret(settings), write=False)
+
+
+def connect(settings: Settings, *, create: bool = False, empty: bool = False) -> Shards:
+    """The shared origin's lists; `empty`: also where there are none. Raises SettingsError and StoreError."""
     store = settings.store
     wanted = Layout(store.prefix, store.shards, store.buckets)
     client = RedisClient(access(settings))
     try:
-        return open_shards(client, wanted, secret(settings), store.history, create=create)
+        return open_shards(client, wanted, secret(settings), store.history, create=create, empty=empty)
     except BaseException:
         client.close()
         raise

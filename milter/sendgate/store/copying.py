@@ -1,8 +1,8 @@
 """A new replica from the origin, made beside the one that is served.
 
-In: the shards, a fresh folder, the replica that there was and the shards whose history the origin has lost.
-Out: a complete store on disk, with the marks from before the copy. Refused: `StoreError`s; `OriginLostError` when a
-shard is replaced while it is copied.
+In: the shards, a fresh folder, the replica that there was.
+Out: a complete store on disk, with the marks from before the copy. Refused: `StoreError`s; `OriginLostError` when the
+origin loses something while it is copied.
 
 What is changed during the copy comes again with the changes behind the marks: rows say how an entry is, so taking one
 in twice does no harm.
@@ -16,12 +16,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
+from sendgate.store.chain import LOSSES, diagnose
 from sendgate.store.environment import Environment, Transaction
 from sendgate.store.layout import KEY_OCTETS, ROW_OCTETS, label_id
 from sendgate.store.record import NUMBER, RECORD, Label, unpack_label
-from sendgate.store.replica_writer import ReplicaWriter, row_of
+from sendgate.store.replica_writer import ReplicaWriter, read_marks, row_of
 from sendgate.store.shards import NOWHERE, Shards
 
 Progress = Callable[[int, int], None]
@@ -30,33 +30,45 @@ _ROWS_A_TRANSACTION = 100_000
 _AHEAD = 2
 
 
-class Previous(NamedTuple):
-    """The replica that there was, and the shards of whose entries the origin may have lost some."""
-
-    environment: Environment
-    lost: Collection[int]
-
-
 def copy_lists(
-    shards: Shards, folder: Path, secret: bytes, max_size: int, previous: Previous | None, progress: Progress
+    shards: Shards, folder: Path, secret: bytes, max_size: int, previous: Environment | None, progress: Progress
 ) -> None:
-    """Fill a new replica in a folder. progress: called with entries so far and entries in all."""
-    marks = {shard: mark or NOWHERE for shard, mark in enumerate(shards.look())}
+    """Fill a new replica in a folder. progress: called with entries so far and entries in all.
+
+    previous: the replica that there was. What only it has is kept if the origin may have lost it: in shards that are
+    not what they were, in all when the origin is empty, and what was kept before.
+    """
+    there = dict(enumerate(shards.look()))
+    gone = [shard for shard, mark in there.items() if mark is None]
+    if gone and previous is None:
+        raise shards.lost(gone[0])
+    marks = {shard: mark or NOWHERE for shard, mark in there.items()}
     with closing(Environment(folder, max_size, secret, write=True, create=True, durable=False)) as environment:
         copied = _copy(shards, environment, progress)
         if previous is not None:
-            # An empty origin never empties a replica.
-            lost = previous.lost if copied else range(shards.layout.shards)
-            _keep_lost(shards, environment, previous._replace(lost=lost))
-        for shard, mark in shards.marks_of(list(marks)).items():
-            if (mark or NOWHERE).epoch != marks[shard].epoch:
-                raise shards.lost(shard)
+            # Whatever was lost before this moment is noticed now; what is lost later, below.
+            lost = _lost(shards, previous) if copied else range(shards.layout.shards)
+            _keep_lost(shards, environment, previous, lost)
         with environment.begin(write=True) as txn:
             writer = ReplicaWriter(txn, environment, _no_label)
             writer.set_marks(marks)
             writer.set_position(sum(mark.sequence for mark in marks.values()))
             writer.finish()
         environment.flush()
+    after = shards.marks_of(gone)
+    broken = diagnose(shards, {shard: mark for shard, mark in marks.items() if shard not in gone})
+    changed = [shard for shard, cause in broken.items() if cause in LOSSES]
+    changed += [shard for shard, mark in after.items() if mark is not None]
+    if changed:
+        raise shards.lost(changed[0])
+
+
+def _lost(shards: Shards, previous: Environment) -> list[int]:
+    """The shards of which the origin has lost something since the previous replica was in step."""
+    with previous.begin() as txn:
+        known = read_marks(txn, previous, shards.layout.shards)
+    causes = diagnose(shards, {shard: mark or NOWHERE for shard, mark in enumerate(known)})
+    return [shard for shard, cause in causes.items() if cause in LOSSES]
 
 
 def _copy(shards: Shards, environment: Environment, progress: Progress) -> int:
@@ -104,17 +116,17 @@ def _fetched(shards: Shards, entries: int) -> Iterator[tuple[int, bytes]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _keep_lost(shards: Shards, environment: Environment, previous: Previous) -> None:
+def _keep_lost(shards: Shards, environment: Environment, previous: Environment, lost: Collection[int]) -> None:
     """Take over what only the previous replica has: of shards that lost entries, and what it kept already."""
     last = b""
     while True:
-        with environment.begin(write=True) as txn, previous.environment.begin() as old:
-            labels = _labels(old, previous.environment)
+        with environment.begin(write=True) as txn, previous.begin() as old:
+            labels = _labels(old, previous)
             by_id = {label_id(label): label for label in labels.values()}
             ids = {number: label_id(label) for number, label in labels.items()}
             writer = ReplicaWriter(txn, environment, by_id.__getitem__)
             done = 0
-            with old.cursor(db=previous.environment.databases["keys"]) as cursor:
+            with old.cursor(db=previous.databases["keys"]) as cursor:
                 if not cursor.set_range(last):
                     return
                 for key, records in cursor:
@@ -122,8 +134,8 @@ def _keep_lost(shards: Shards, environment: Environment, previous: Previous) -> 
                         break
                     done += 1
                     for row in _rows_at(key, records, ids):
-                        kept = old.get(row[: KEY_OCTETS + 8], db=previous.environment.databases["entries"])
-                        if kept is not None or shards.layout.shard_of(key) in previous.lost:
+                        kept = old.get(row[: KEY_OCTETS + 8], db=previous.databases["entries"])
+                        if kept is not None or shards.layout.shard_of(key) in lost:
                             writer.restore(row)
                 else:
                     writer.finish()

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Protocol
 
 from sendgate import events
-from sendgate.store.copying import Previous, Progress, copy_lists
+from sendgate.store.chain import LOSSES, BrokenChainError, Cause, diagnose
+from sendgate.store.copying import Progress, copy_lists
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreError, StoreMissingError
-from sendgate.store.followed import BrokenChainError, Cause, FollowedReplica
+from sendgate.store.followed import FollowedReplica
 from sendgate.store.replica_folder import ReplicaFolder
 from sendgate.store.shards import Shards
 from sendgate.store.tail import Changes, Looked, Tail
@@ -40,7 +41,6 @@ _ITEM_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _PROGRESS_EVERY_SECONDS = 10.0
 _FOLLOWING = "following"
-_LOSSES = (Cause.LOST_WRITES, Cause.NEW_EPOCH)
 
 
 class Counters(Protocol):
@@ -97,14 +97,18 @@ class Follower:
     def _follow(self, shards: Shards, stop: Stop) -> None:
         """Follow over one connection; returns when it is time to end. Raises StoreError."""
         while not stop(0):
-            try:
-                with self._opened(shards) as replica:
-                    self._tail(shards, replica, stop)
-                return
-            except BrokenChainError as error:
-                if stop(self._plan.random.uniform(0, self._plan.spread)):
-                    return
-                self._resync(shards, error.causes)
+            with self._opened(shards) as replica:
+                causes = self._broken(shards, replica, stop)
+            if causes and not stop(self._plan.random.uniform(0, self._plan.spread)):
+                self._resync(shards, causes)
+
+    def _broken(self, shards: Shards, replica: FollowedReplica, stop: Stop) -> dict[int, Cause]:
+        """Follow until it is time to end, or the chain breaks: then why, by shard."""
+        try:
+            self._tail(shards, replica, stop)
+        except BrokenChainError as error:
+            return diagnose(shards, replica.marks_but(())) or error.causes
+        return {}
 
     def _opened(self, shards: Shards) -> FollowedReplica:
         """The replica; where there is none, or none that can be used, it is made first."""
@@ -142,18 +146,14 @@ class Follower:
 
     def _resync(self, shards: Shards, causes: Mapping[int, Cause]) -> None:
         """Copy all lists anew, beside what is served, and put the copy in its place."""
-        cause = next((cause for cause in _LOSSES if cause in causes.values()), next(iter(causes.values())))
-        lost = [shard for shard, mark in enumerate(shards.look()) if mark is None or causes.get(shard) in _LOSSES]
+        cause = next((cause for cause in LOSSES if cause in causes.values()), next(iter(causes.values())))
         previous = self._previous()
-        if previous is None and lost:
-            raise shards.lost(lost[0])
         started, asked_at = time.monotonic(), self._plan.clock()
         events.resync_started(cause, sorted(causes))
         self._plan.folder.tidy()
         version = self._plan.folder.new_version()
         try:
-            kept_from = Previous(previous, lost) if previous is not None else None
-            copy_lists(shards, version, self._plan.secret, self._plan.max_size, kept_from, self._progress(cause))
+            copy_lists(shards, version, self._plan.secret, self._plan.max_size, previous, self._progress(cause))
         finally:
             if previous is not None:
                 previous.close()

@@ -7,32 +7,15 @@ Refused: `BrokenChainError` when changes do not follow on what there is; `Origin
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from enum import StrEnum
 from functools import partial
 from types import TracebackType
 
+from sendgate.store.chain import BrokenChainError, behind, compare, is_reached
 from sendgate.store.environment import Environment
 from sendgate.store.replica import read_counts
 from sendgate.store.replica_writer import ReplicaWriter, count_kept, read_marks
 from sendgate.store.shards import NOWHERE, Mark, Shards
-from sendgate.store.tail import ChangeRecord, Changes, Looked
-
-
-class Cause(StrEnum):
-    """Why lists are copied."""
-
-    BOOTSTRAP = "bootstrap"
-    GAP = "gap"
-    LOST_WRITES = "lost_writes"
-    NEW_EPOCH = "new_epoch"
-
-
-class BrokenChainError(Exception):
-    """Changes do not follow on what we have; `causes` by shard."""
-
-    def __init__(self, causes: Mapping[int, Cause]) -> None:
-        super().__init__(", ".join(f"shard {shard}: {cause}" for shard, cause in causes.items()))
-        self.causes = dict(causes)
+from sendgate.store.tail import Changes, Looked
 
 
 class FollowedReplica:
@@ -56,7 +39,7 @@ class FollowedReplica:
                 writer = ReplicaWriter(txn, self._environment, partial(self._shards.label, shard))
                 mark = self.marks[shard]
                 for record in records:
-                    mark = _behind(shard, mark, record)
+                    mark = behind(shard, mark, record)
                     writer.apply(record.rows)
                 marks[shard] = mark
                 writer.set_marks({shard: mark})
@@ -70,13 +53,9 @@ class FollowedReplica:
         """See whether the origin still has what we have. Raises BrokenChainError."""
         causes = {}
         for shard, mark in there.items():
-            known = self.marks[shard]
-            if mark is None:
-                continue
-            if mark.epoch != known.epoch:
-                causes[shard] = Cause.NEW_EPOCH
-            elif _order(mark.last) < _order(known.last):
-                causes[shard] = Cause.LOST_WRITES
+            cause = compare(mark, self.marks[shard]) if mark is not None else None
+            if cause is not None:
+                causes[shard] = cause
         if causes:
             raise BrokenChainError(causes)
 
@@ -120,17 +99,4 @@ class FollowedReplica:
             self._in_step[shard] = max(self._asked[shard][0], self._in_step.get(shard, 0.0))
 
     def _is_reached(self, shard: int) -> bool:
-        return _order(self.marks[shard].last) >= _order(self._asked[shard][1])
-
-
-def _behind(shard: int, mark: Mark, record: ChangeRecord) -> Mark:
-    """The mark behind a record. Raises BrokenChainError when the record does not follow on the mark."""
-    if record.previous != mark.last:
-        cause = Cause.GAP if _order(record.previous) > _order(mark.last) else Cause.LOST_WRITES
-        raise BrokenChainError({shard: cause})
-    return Mark(mark.epoch, record.id, record.sequence)
-
-
-def _order(change_id: bytes) -> tuple[int, ...]:
-    """A stream's id as what it is ordered by."""
-    return tuple(map(int, change_id.split(b"-")))
+        return is_reached(self.marks[shard].last, self._asked[shard][1])

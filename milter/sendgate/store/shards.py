@@ -176,8 +176,11 @@ class Shards:
         )
 
 
-def open_shards(client: RedisClient, wanted: Layout, secret: bytes, history: int, *, create: bool = False) -> Shards:
-    """The lists that are there, whatever their layout; `create` makes them as `wanted` where there are none at all.
+def open_shards(
+    client: RedisClient, wanted: Layout, secret: bytes, history: int, *, create: bool = False, empty: bool = False
+) -> Shards:
+    """The lists that are there, whatever their layout; `create` makes them as `wanted` where there are none at all,
+    and `empty` takes it that there are none.
 
     history: octets of changes to keep for followers. Raises StoreMissingError, WrongKeyError, StoreError.
     """
@@ -188,6 +191,8 @@ def open_shards(client: RedisClient, wanted: Layout, secret: bytes, history: int
     if create and there.get(b"state") == CREATING:
         make_missing(shards, secret)
     elif not any(marks):
+        if empty:
+            return shards
         if not create:
             raise StoreMissingError(
                 f"{client.place}: no lists under {layout.prefix!r}; `sendgate add` or `sendgate import` creates them"
