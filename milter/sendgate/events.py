@@ -183,6 +183,12 @@ def resync_done(cause: str, entries: int, kept: int, seconds: float) -> None:
     tell("resync_done", cause=cause, entries=entries, kept=kept, seconds=round(seconds, 1))
 
 
+def replica_diverged(shard: int, taken_in: int, kept: int) -> None:
+    """The replica differed from the origin without a change that said so. taken_in: entries that it had not, or
+    otherwise; kept: entries that the origin had not, which stay in force."""
+    _log.error("replica_diverged", shard=shard, taken_in=taken_in, kept=kept)
+
+
 def lines_dropped(count: int) -> None:
     """So many lines of one process could not be written; now they can."""
     _log.warning("lines_dropped", count=count)

@@ -189,6 +189,11 @@ class FollowMetrics:
             ["cause"],
             registry=registry,
         )
+        self._diverged = Counter(
+            "sendgate_replica_diverged_entries",
+            "Entries in which the replica differed from the origin without a change that said so; mended when found.",
+            registry=registry,
+        )
         for cause in RESYNC_CAUSES:
             self._resyncs.labels(cause)
 
@@ -198,6 +203,9 @@ class FollowMetrics:
     def resync(self, cause: str) -> None:
         """cause: one of RESYNC_CAUSES."""
         self._resyncs.labels(cause).inc()
+
+    def diverged(self, entries: int) -> None:
+        self._diverged.inc(entries)
 
 
 class StoreFigures(NamedTuple):

@@ -111,6 +111,7 @@ def follow(control: int, settings: Settings, metrics: FollowMetrics) -> None:
         secret=stores.secret(settings),
         max_size=settings.store.max_size,
         spread=settings.store.resync_spread,
+        audit=settings.store.audit,
     )
     Follower(plan, metrics).run(lambda seconds: bool(select.select([control], [], [], seconds)[0]))
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sendgate import events
+from sendgate.store.audit import Audit
 from sendgate.store.chain import LOSSES, BrokenChainError, Cause, diagnose
 from sendgate.store.copying import Progress, copy_lists
 from sendgate.store.environment import Environment
@@ -48,6 +49,7 @@ class Counters(Protocol):
 
     def origin_up(self, up: bool) -> None: ...
     def resync(self, cause: str) -> None: ...
+    def diverged(self, entries: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class FollowPlan:
     """What a follower needs to know.
 
     connect: opens the origin or raises StoreError; secret: of store.hash_key_file; max_size: octets of the replica;
-    spread: seconds within which all pods start to copy after a loss, each at a time of its own.
+    spread: seconds within which all pods start to copy after a loss, each at a time of its own;
+    audit: seconds within which all of the replica is compared to the origin once, 0 for never.
     """
 
     connect: Callable[[], Shards]
@@ -63,6 +66,7 @@ class FollowPlan:
     secret: bytes
     max_size: int
     spread: float
+    audit: float = 0.0
     clock: Callable[[], float] = time.time
     random: random.Random = field(default_factory=random.Random)
 
@@ -129,6 +133,7 @@ class Follower:
         gone = [shard for shard, mark in enumerate(marks) if mark is None]
         replica.compare(dict(enumerate(marks)))
         self._tell_back(shards, gone)
+        audit = Audit(replica, shards, self._plan.audit, time.monotonic)
         with closing(Tail(shards, replica.marks_but(gone), self._plan.clock)) as tail:
             while not stop(0):
                 item = tail.next(_ITEM_SECONDS)
@@ -138,6 +143,9 @@ class Follower:
                     replica.compare(item.marks)
                     replica.note(item)
                     replica.compare(shards.marks_of(gone))
+                    for found in audit.go_on():
+                        self._counters.diverged(found.taken_in + found.kept)
+                        events.replica_diverged(found.shard, found.taken_in, found.kept)
                     if self._plan.folder.current() != replica.folder:
                         raise StoreMissingError(f"{replica.folder}: no longer the replica that is served")
                 in_step = replica.in_step_at(gone)

@@ -22,7 +22,7 @@ class FollowedReplica:
     """An open replica. Closed at the end of a `with`."""
 
     def __init__(self, environment: Environment, shards: Shards) -> None:
-        self._environment = environment
+        self.environment = environment
         self.folder = environment.folder
         self._shards = shards
         with environment.begin() as txn:
@@ -34,9 +34,9 @@ class FollowedReplica:
     def take_in(self, changes: Changes) -> None:
         """Apply changes. Raises BrokenChainError, and then nothing has changed."""
         marks: dict[int, Mark] = {}
-        with self._environment.begin(write=True) as txn:
+        with self.environment.begin(write=True) as txn:
             for shard, records in changes.by_shard.items():
-                writer = ReplicaWriter(txn, self._environment, partial(self._shards.label, shard))
+                writer = ReplicaWriter(txn, self.environment, partial(self._shards.label, shard))
                 mark = self.marks[shard]
                 for record in records:
                     mark = behind(shard, mark, record)
@@ -80,8 +80,8 @@ class FollowedReplica:
 
     def figures(self) -> tuple[int, int]:
         """How many entries there are, and how many of them the origin has lost."""
-        with self._environment.begin() as txn:
-            return sum(read_counts(txn, self._environment).values()), count_kept(txn, self._environment)
+        with self.environment.begin() as txn:
+            return sum(read_counts(txn, self.environment).values()), count_kept(txn, self.environment)
 
     def __enter__(self) -> FollowedReplica:
         return self
@@ -89,7 +89,7 @@ class FollowedReplica:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._environment.close()
+        self.environment.close()
 
     def _position(self, newer: Mapping[int, Mark]) -> int:
         return sum(newer.get(shard, mark).sequence for shard, mark in enumerate(self.marks))

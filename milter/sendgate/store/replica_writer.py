@@ -65,6 +65,10 @@ class ReplicaWriter(Ledger):
             if later_expiry(known, expires) == known:
                 return
         self._put(key, row)
+        self.keep(field)
+
+    def keep(self, field: bytes) -> None:
+        """Note that the origin does not have an entry (any more)."""
         self.txn.put(field, b"", db=self._db["entries"])
 
     def set_marks(self, marks: Mapping[int, Mark]) -> None:

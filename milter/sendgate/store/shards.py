@@ -132,6 +132,12 @@ class Shards:
         packed = self.client.run("rows", map(self.names[shard].bucket, buckets))
         return bytes(packed)
 
+    def digest(self, shard: int, buckets: Iterable[int]) -> tuple[bytes, bytes, int, int]:
+        """Epoch and last change of a shard, number and checksum of the rows in some buckets (see digest.lua)."""
+        names = self.names[shard]
+        epoch, last, count, total = self.client.run("digest", [names.meta, *map(names.bucket, buckets)])
+        return epoch, last, int(count), int(total, 16)
+
     def label(self, shard: int, label_id: bytes) -> Label:
         """A label of a shard by its id."""
         label = self._labels[shard].get(label_id)
