@@ -7,6 +7,8 @@ applies, the decision and the reply. Refused: nothing; an address that cannot be
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -15,13 +17,15 @@ from sendgate.campaign import UNKNOWN
 from sendgate.cli.explaining import Explanation, explain_recipient
 from sendgate.cli.options import ConfigOption, JsonOption, settings_of
 from sendgate.cli.output import brief, print_json, print_pairs, times_of
-from sendgate.cli.problems import Exit
-from sendgate.cli.stores import open_for_reading
+from sendgate.cli.problems import Exit, complain
+from sendgate.cli.stores import open_for_reading, open_replica_origin
 from sendgate.decision import Decision, Verdict
 from sendgate.entry import Entry, check_name
 from sendgate.keys import REF_DIGITS, ref_of
 from sendgate.listfile.writer import as_object
-from sendgate.store.origin import Origin
+from sendgate.settings import Settings
+from sendgate.store.errors import OriginLostError, StoreUnreachableError
+from sendgate.store.origin import Explains
 
 _REF = re.compile(rf"[0-9a-fA-F]{{{REF_DIGITS}}}")
 
@@ -30,6 +34,9 @@ def explain(
     context: typer.Context,
     subject: Annotated[str, typer.Argument(metavar="ADDRESS|REF", help="A recipient, or the ref of a reply.")],
     campaign: Annotated[str, typer.Option("--campaign", metavar="NAME", help="The campaign to judge for.")] = UNKNOWN,
+    replica: Annotated[
+        bool, typer.Option("--replica", help="By what this pod's replica knows; also without, while Redis is away.")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> int:
@@ -40,7 +47,7 @@ def explain(
     """
     settings = settings_of(context, config)
     name = check_name(campaign, "campaign")
-    with open_for_reading(settings) as origin:
+    with _opened(settings, replica) as origin:
         if _REF.fullmatch(subject):
             return _explain_ref(origin, subject.lower(), as_json)
         explanation = explain_recipient(origin, settings, subject, name)
@@ -48,7 +55,23 @@ def explain(
     return Exit.YES if explanation.decision.verdict is Verdict.PASS else Exit.NO
 
 
-def _explain_ref(origin: Origin, ref: str, as_json: bool) -> int:
+@contextmanager
+def _opened(settings: Settings, replica: bool) -> Iterator[Explains]:
+    """What to ask: the origin, or the replica of a shared one that is away."""
+    with ExitStack() as stack:
+        origin: Explains
+        try:
+            if replica:
+                origin = stack.enter_context(open_replica_origin(settings))
+            else:
+                origin = stack.enter_context(open_for_reading(settings))
+        except (StoreUnreachableError, OriginLostError) as error:
+            origin = stack.enter_context(open_replica_origin(settings))
+            complain(f"{error}; this is what this pod's replica knows, without notes")
+        yield origin
+
+
+def _explain_ref(origin: Explains, ref: str, as_json: bool) -> int:
     entries = origin.by_ref(ref)
     if as_json:
         print_json({"ref": ref, "entries": [as_object(entry) for entry in entries]})

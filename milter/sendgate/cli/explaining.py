@@ -18,7 +18,7 @@ from sendgate.listfile.times import iso
 from sendgate.reply import reply_to
 from sendgate.settings import Settings
 from sendgate.store.matches import Match, Matches
-from sendgate.store.origin import Origin
+from sendgate.store.origin import Explains
 
 
 class Explained(NamedTuple):
@@ -43,7 +43,7 @@ class Explanation(NamedTuple):
     reply: str | None
 
 
-def explain_recipient(origin: Origin, settings: Settings, recipient: str, campaign_name: str) -> Explanation:
+def explain_recipient(origin: Explains, settings: Settings, recipient: str, campaign_name: str) -> Explanation:
     """Judge a recipient as the gate would now, and keep what led to it."""
     judge = _Judge(settings.rules(), CampaignResolver(settings.campaign).named(campaign_name), time.time())
     address, reduced, problem, matches = None, None, None, Matches()

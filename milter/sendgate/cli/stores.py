@@ -18,10 +18,11 @@ from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreMissingError
 from sendgate.store.layout import Layout
-from sendgate.store.origin import Origin
+from sendgate.store.origin import Explains, Origin
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica, open_replica
 from sendgate.store.replica_folder import ReplicaFolder
+from sendgate.store.replica_origin import ReplicaOrigin
 from sendgate.store.shards import Shards, open_shards
 from sendgate.store.shared import SharedOrigin
 
@@ -115,6 +116,17 @@ def open_for_reading(settings: Settings) -> Iterator[Origin]:
 
 
 @contextmanager
+def open_replica_origin(settings: Settings) -> Iterator[Explains]:
+    """What this pod's gate goes by; embedded, the origin itself."""
+    if not shared(settings):
+        with open_for_reading(settings) as origin:
+            yield origin
+        return
+    with closing(ReplicaOrigin(open_replica_environment(settings), Keyer(secret(settings)))) as replica:
+        yield replica
+
+
+@contextmanager
 def open_scratch(settings: Settings, place: Path) -> Iterator[Origin]:
     """A new, empty origin in another folder, for a dry run where there is no store yet."""
     with closing(_embedded(settings, place, write=True, create=True)) as origin:
@@ -137,6 +149,9 @@ def _origin(settings: Settings, *, write: bool, create: bool) -> Origin:
         return _embedded(settings, _embedded_folder(settings), write=write, create=create)
     keyer = Keyer(secret(settings))
     shards = connect(settings, create=create)
+    if not write and None in shards.marks:  # what is gone must not look like entries that are not there
+        shards.client.close()
+        raise shards.lost(shards.marks.index(None))
     return SharedOrigin(shards, keyer, settings.match_by_list(), sweep_lease_seconds=settings.store.sweep_every)
 
 

@@ -16,7 +16,7 @@ from sendgate.store.bulk import BulkLoad
 from sendgate.store.environment import Environment, Transaction, translated
 from sendgate.store.matches import Matches, find_matches
 from sendgate.store.origin import Applied, LoadOptions, Progress, label_of
-from sendgate.store.record import EXPIRY, NUMBER, Label, details_of, entry, unpack_details, unpack_records
+from sendgate.store.record import EXPIRY, NUMBER, Label, Record, details_of, entry, unpack_details, unpack_records
 from sendgate.store.replica import read_counts, read_kind, read_label, read_position
 from sendgate.store.writer import Writer
 
@@ -40,7 +40,7 @@ class EmbeddedOrigin:
         write: bool = True,
         create: bool = True,
     ) -> None:
-        self._environment = Environment(folder, max_size, keyer.secret, write=write, create=write and create)
+        self._environment = Environment(folder, max_size, keyer.secrets, write=write, create=write and create)
         self._keyer = keyer
         self._match_by_list = match_by_list or {}
 
@@ -52,13 +52,16 @@ class EmbeddedOrigin:
         applied = Applied()
         with self._environment.begin(write=True) as txn:
             writer = Writer(txn, self._environment)
+            active = self._environment.active(txn, self._keyer)
             for change in changes:
-                self._apply(writer, change, applied)
+                self._apply(writer, active, change, applied)
             writer.finish()
         return applied
 
     def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
-        loader = BulkLoad(self._environment, self._keyer, self.label, options, progress)
+        with self._environment.begin() as txn:
+            active = self._environment.active(txn, self._keyer)
+        loader = BulkLoad(self._environment, active, self.label, options, progress)
         return loader.run(rows)
 
     def get(self, subject: Subject) -> list[Entry]:
@@ -95,7 +98,7 @@ class EmbeddedOrigin:
 
     def matches(self, address: Address) -> Matches:
         """All entries that name `address`, found as the gate finds them, and how."""
-        return find_matches(self._environment, self._keyer, address)
+        return find_matches(self._environment, self._keyer, address, self._in_full)
 
     def counts(self) -> dict[Label, int]:
         with self._environment.begin() as txn:
@@ -143,13 +146,15 @@ class EmbeddedOrigin:
                 writer.finish()
         return len(expired)
 
-    def _apply(self, writer: Writer, change: Change, applied: Applied) -> None:
+    def _apply(self, writer: Writer, active: Keyer, change: Change, applied: Applied) -> None:
         match change:
             case Add(new):
                 label = self.label(new)
-                key = self._keyer.subject_key(new.subject, label.mailbox_wide)
-                stored = self._keyer.stored_text(new.subject, key)
-                outcome = writer.add(key, new.subject.kind, details_of(new, writer.label_number(label), stored))
+                key = active.subject_key(new.subject, label.mailbox_wide)
+                stored = active.stored_text(new.subject, key)
+                details = details_of(new, writer.label_number(label), stored)
+                details = details._replace(note=self._keyer.stored_note(new.note))
+                outcome = writer.add(key, new.subject.kind, details)
                 setattr(applied, outcome, getattr(applied, outcome) + 1)
             case Remove(subject, reason, scope, list_name):
                 for key, only_wide in self._keyer.keys_of(subject):
@@ -172,6 +177,9 @@ class EmbeddedOrigin:
             label = read_label(txn, self._environment, record.label)
             if only_wide and not label.mailbox_wide:
                 continue
-            stored = txn.get(NUMBER.pack(record.number), b"", db=self._environment.databases["entries"])
-            entries.append(entry(label, unpack_details(stored)))
+            entries.append(self._in_full(txn, b"", label, record))
         return entries
+
+    def _in_full(self, txn: Transaction, _key: bytes, label: Label, record: Record) -> Entry:
+        stored = txn.get(NUMBER.pack(record.number), b"", db=self._environment.databases["entries"])
+        return entry(label, unpack_details(stored))

@@ -71,6 +71,10 @@ class FollowPlan:
     random: random.Random = field(default_factory=random.Random)
 
 
+class _StoppedError(Exception):
+    """It is time to end, in the middle of a copy."""
+
+
 class Follower:
     """Follows until it is stopped."""
 
@@ -90,6 +94,8 @@ class Follower:
                 with closing(shards.client):
                     self._follow(shards, stop)
                     return
+            except _StoppedError:
+                return
             except StoreError as error:
                 self._tell_away(error)
             if time.monotonic() - started > _LONGEST_PAUSE_SECONDS:
@@ -101,10 +107,10 @@ class Follower:
     def _follow(self, shards: Shards, stop: Stop) -> None:
         """Follow over one connection; returns when it is time to end. Raises StoreError."""
         while not stop(0):
-            with self._opened(shards) as replica:
+            with self._opened(shards, stop) as replica:
                 causes = self._broken(shards, replica, stop)
             if causes and not stop(self._plan.random.uniform(0, self._plan.spread)):
-                self._resync(shards, causes)
+                self._resync(shards, causes, stop)
 
     def _broken(self, shards: Shards, replica: FollowedReplica, stop: Stop) -> dict[int, Cause]:
         """Follow until it is time to end, or the chain breaks: then why, by shard."""
@@ -114,12 +120,12 @@ class Follower:
             return diagnose(shards, replica.marks_but(())) or error.causes
         return {}
 
-    def _opened(self, shards: Shards) -> FollowedReplica:
+    def _opened(self, shards: Shards, stop: Stop) -> FollowedReplica:
         """The replica; where there is none, or none that can be used, it is made first."""
         try:
             environment = self._open(self._plan.folder.current())
         except StoreError:
-            self._resync(shards, dict.fromkeys(range(shards.layout.shards), Cause.BOOTSTRAP))
+            self._resync(shards, dict.fromkeys(range(shards.layout.shards), Cause.BOOTSTRAP), stop)
             environment = self._open(self._plan.folder.current())
         self._plan.folder.tidy()
         return FollowedReplica(environment, shards)
@@ -152,7 +158,7 @@ class Follower:
                 if item is not None and in_step is not None:
                     self._plan.folder.mark_in_step(in_step)
 
-    def _resync(self, shards: Shards, causes: Mapping[int, Cause]) -> None:
+    def _resync(self, shards: Shards, causes: Mapping[int, Cause], stop: Stop) -> None:
         """Copy all lists anew, beside what is served, and put the copy in its place."""
         cause = next((cause for cause in LOSSES if cause in causes.values()), next(iter(causes.values())))
         previous = self._previous()
@@ -161,7 +167,7 @@ class Follower:
         self._plan.folder.tidy()
         version = self._plan.folder.new_version()
         try:
-            copy_lists(shards, version, self._plan.secret, self._plan.max_size, previous, self._progress(cause))
+            copy_lists(shards, version, self._plan.secret, self._plan.max_size, previous, self._progress(cause, stop))
         finally:
             if previous is not None:
                 previous.close()
@@ -179,12 +185,14 @@ class Follower:
         except StoreError:
             return None
 
-    def _progress(self, cause: Cause) -> Progress:
-        """Tells how far a copy is, every few seconds."""
+    def _progress(self, cause: Cause, stop: Stop) -> Progress:
+        """Tells how far a copy is, every few seconds, and ends it when it is time."""
         next_word = time.monotonic() + _PROGRESS_EVERY_SECONDS
 
         def tell(copied: int, entries: int) -> None:
             nonlocal next_word
+            if stop(0):
+                raise _StoppedError
             if time.monotonic() >= next_word:
                 next_word = time.monotonic() + _PROGRESS_EVERY_SECONDS
                 events.resync_progress(cause, copied, entries)

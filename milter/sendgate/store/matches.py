@@ -6,6 +6,7 @@ in full. Refused: `StoreError`s.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from sendgate.address import Address
 from sendgate.entry import Entry, Found
 from sendgate.keys import Keyer
 from sendgate.store.environment import Environment, Transaction
-from sendgate.store.record import NUMBER, entry, unpack_details, unpack_records
+from sendgate.store.record import Label, Record, unpack_records
 from sendgate.store.replica import Replica
 
 
@@ -36,9 +37,13 @@ class Matches:
         return [match.found for match in self.matches]
 
 
-def find_matches(environment: Environment, keyer: Keyer, address: Address) -> Matches:
+InFull = Callable[[Transaction, bytes, Label, Record], Entry]
+"""Gives the entry of a record that was found under a key and has a label."""
+
+
+def find_matches(environment: Environment, keyer: Keyer, address: Address, in_full: InFull) -> Matches:
     """Look an address up as the gate does. Raises StoreError."""
-    replica = _TracedReplica(environment, keyer)
+    replica = _TracedReplica(environment, keyer, in_full)
     replica.lookup(address)
     return replica.trace
 
@@ -46,26 +51,19 @@ def find_matches(environment: Environment, keyer: Keyer, address: Address) -> Ma
 class _TracedReplica(Replica):
     """A replica for one lookup, which notes what it looks up. It remembers no domain from before, so it sees all."""
 
-    def __init__(self, environment: Environment, keyer: Keyer) -> None:
+    def __init__(self, environment: Environment, keyer: Keyer, in_full: InFull) -> None:
         super().__init__(environment, keyer)
+        self._in_full = in_full
         self.trace = Matches()
 
     def _at(self, txn: Transaction, text: str, *, all_match: bool) -> list[Found]:
-        self.trace.keys.append((text, self._keyer.key(text)))
+        self.trace.keys += [(text, key) for key in self._keyer.keys(text)]
         return super()._at(txn, text, all_match=all_match)
 
     def _decode(self, txn: Transaction, key: bytes, value: bytes, all_match: bool) -> list[Found]:
         entries = super()._decode(txn, key, value, all_match=all_match)
-        numbers = [
-            record.number
-            for record in unpack_records(value)
-            if all_match or self._label(txn, record.label).mailbox_wide
-        ]
-        for one, number in zip(entries, numbers, strict=True):
-            self.trace.matches.append(Match(one, self._in_full(txn, number)))
+        labelled = [(self._label(txn, record.label), record) for record in unpack_records(value)]
+        counting = [pair for pair in labelled if all_match or pair[0].mailbox_wide]
+        for one, (label, record) in zip(entries, counting, strict=True):
+            self.trace.matches.append(Match(one, self._in_full(txn, key, label, record)))
         return entries
-
-    def _in_full(self, txn: Transaction, number: int) -> Entry:
-        stored = txn.get(NUMBER.pack(number), b"", db=self._environment.databases["entries"])
-        details = unpack_details(stored)
-        return entry(self._label(txn, details.label), details)

@@ -69,7 +69,17 @@ def check_shrinking(name: str, before: int, after: int, options: LoadOptions) ->
         )
 
 
-class Origin(Protocol):
+class Explains(Protocol):
+    """What can tell why an address passes or not."""
+
+    def matches(self, address: Address) -> Matches:
+        """All entries that name `address`, found as the gate finds them, and how."""
+
+    def by_ref(self, ref: str) -> list[Entry]:
+        """The entries that a reply's reference stands for."""
+
+
+class Origin(Explains, Protocol):
     """The lists, written. One instance belongs to one process.
 
     Embedded, every call does all or nothing. Shared, it does so for each of the shards that it concerns: when the
@@ -89,12 +99,6 @@ class Origin(Protocol):
         self, list_name: str | None = None, reason: Reason | None = None, scope: Scope | None = None
     ) -> Iterator[Entry]:
         """All entries, or those of a list, reason or scope; embedded in the order they were added."""
-
-    def by_ref(self, ref: str) -> list[Entry]:
-        """The entries that a reply's reference stands for."""
-
-    def matches(self, address: Address) -> Matches:
-        """All entries that name `address`, found as the gate finds them, and how."""
 
     def counts(self) -> dict[Label, int]:
         """Entries by label."""
