@@ -3,16 +3,17 @@
 In: normalised subjects and addresses. Out: 16-byte keys. Nothing is refused: every text has a key.
 
 A key is BLAKE2b-128 (RFC 7693) of the normalised text, keyed with the secret of `store.hash_key_file` when there
-is one, so that neither a store nor a reply shows whom it is about.
+is one, so that neither a store nor a reply shows whom it is about. Nor does a note, then: addresses in it are replaced.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from sendgate.address import Address
-from sendgate.entry import Kind, Subject, local_text
+from sendgate.entry import MAX_NOTE_OCTETS, Kind, Subject, local_text
 
 KEY_OCTETS = 16
 REF_DIGITS = 8
@@ -23,6 +24,14 @@ _HASHES = (
     (Kind.SHA1, "sha1", hashlib.sha1),
     (Kind.MD5, "md5", hashlib.md5),
 )
+
+_AT = "(?:[@\uff20\ufe6b]|%40)"
+_CHARACTER = r'(?!%40)[^\s<>()\[\],;:"@\uff20\ufe6b]'
+_WORDS = rf'(?>(?:"(?>(?:[^"\\]|\\.)*)"|{_CHARACTER})*)'
+_ADDRESS_LIKE = re.compile(rf"<?(?:{_WORDS}{_AT})+(?:\[[^\]\s]*\]|{_CHARACTER})*>?", re.DOTALL)
+"""What has an at sign, plain, wide or as in a URL, with all that adjoins it: rather too much than too little."""
+_UNCUT_OCTETS = MAX_NOTE_OCTETS - 4
+"""A longer note may have been cut to its length, and so within an address."""
 
 
 class Keyer:
@@ -55,6 +64,15 @@ class Keyer:
             return subject.text
         kind = "" if subject.kind is Kind.ADDRESS else f"{subject.kind.name.lower()}:"
         return f"{KEY_SCHEME}{kind}{key.hex()}"
+
+    def stored_note(self, note: str) -> str:
+        """How a store writes a note down: as it is or, when there is a secret, with `<address>` for each address."""
+        return _whole_words(_ADDRESS_LIKE.sub("<address>", _whole_words(note))) if self.secret else note
+
+
+def _whole_words(note: str) -> str:
+    octets = note.encode()
+    return note if len(octets) <= _UNCUT_OCTETS else octets[:_UNCUT_OCTETS].decode(errors="ignore").rpartition(" ")[0]
 
 
 def fingerprint(secret: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""The fixture `lists`: every test that takes it runs over each origin there is."""
+"""The fixtures `lists` and `opens`: every test that takes one runs over each origin there is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,13 @@ from store.parts import LISTS, Lists
 
 
 @pytest.fixture(params=sorted(LISTS))
-def lists(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lists]:
-    opened = LISTS[request.param](tmp_path / "store")
+def opens(request: pytest.FixtureRequest) -> Callable[..., Lists]:
+    """Opens lists in a folder: `opens(folder, secret, match_by_list)`."""
+    return LISTS[request.param]
+
+
+@pytest.fixture
+def lists(opens: Callable[..., Lists], tmp_path: Path) -> Iterator[Lists]:
+    opened = opens(tmp_path / "store")
     yield opened
     opened.close()

@@ -6,6 +6,7 @@ To bring another origin under the suite, write a class like `EmbeddedLists` and 
 from __future__ import annotations
 
 import atexit
+import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +22,13 @@ from sendgate.store.copying import copy_lists
 from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.environment import Environment
 from sendgate.store.followed import FollowedReplica
-from sendgate.store.layout import Layout
+from sendgate.store.layout import ROW_OCTETS, Layout, label_id
 from sendgate.store.origin import Applied, LoadOptions, Origin
+from sendgate.store.record import NUMBER, RECORD, unpack_label
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica
-from sendgate.store.shards import open_shards
+from sendgate.store.replica_writer import row_of
+from sendgate.store.shards import Shards, open_shards
 from sendgate.store.shared import SharedOrigin
 from sendgate.store.tail import Changes, read_changes
 from trial.redis_server import RedisServer
@@ -47,6 +50,12 @@ class Lists(Protocol):
 
     def sweep(self, now: float) -> int: ...
 
+    def at_rest(self) -> bytes:
+        """Every octet that these lists take, on disk and in a server."""
+
+    def again(self, secret: bytes = b"") -> Lists:
+        """The same lists, closed here and opened as another process would."""
+
     def close(self) -> None: ...
 
 
@@ -61,16 +70,23 @@ class EmbeddedLists:
         max_size: int = MAX_SIZE,
     ) -> None:
         self.folder = folder
-        keyer = Keyer(secret)
-        self.origin = EmbeddedOrigin(folder, keyer, max_size, match_by_list)
+        self.keyer = Keyer(secret)
+        self.origin = EmbeddedOrigin(folder, self.keyer, max_size, match_by_list)
         # One process must not open an LMDB file twice, so the replica here shares the origin's.
-        self.replica = Replica(self.origin._environment, keyer)
+        self.replica = Replica(self.origin._environment, self.keyer)
 
     def lookup(self, address: str) -> list[Found]:
         return self.replica.lookup(parse(address))
 
     def sweep(self, now: float) -> int:
         return self.origin.sweep(now)
+
+    def at_rest(self) -> bytes:
+        return content_of_files(self.folder)
+
+    def again(self, secret: bytes = b"") -> EmbeddedLists:
+        self.close()
+        return EmbeddedLists(self.folder, secret)
 
     def close(self) -> None:
         self.origin.close()
@@ -83,24 +99,19 @@ class SharedLists:
         self, folder: Path, secret: bytes = b"", match_by_list: Mapping[str, bool] | None = None, prefix: str = ""
     ) -> None:
         self.folder = folder
-        self.shards = open_shards(
-            RedisClient(Access(parse_origin_url(shared_server().url))),
-            Layout(prefix or f"test-{uuid.uuid4()}", SHARDS, BUCKETS),
-            secret,
-            HISTORY,
-            create=True,
-        )
-        keyer = Keyer(secret)
-        self.origin = SharedOrigin(self.shards, keyer, match_by_list)
+        self.prefix = prefix or f"test-{uuid.uuid4()}"
+        self.keyer = Keyer(secret)
+        self.shards = shards_of(self.prefix, secret)
+        self.origin = SharedOrigin(self.shards, self.keyer, match_by_list)
         copy_lists(self.shards, folder, secret, MAX_SIZE, None, lambda _copied, _entries: None)
         self._environment = Environment(folder, MAX_SIZE, secret, write=True)
-        self._followed = FollowedReplica(self._environment, self.shards)
-        self.replica = Replica(self._environment, keyer)
+        self.followed = FollowedReplica(self._environment, self.shards)
+        self.replica = Replica(self._environment, self.keyer)
 
     def catch_up(self) -> None:
         """Take in all changes there are."""
-        while changes := read_changes(self.shards, self._positions(), 0.001):
-            self._followed.take_in(Changes(changes))
+        while (behind := self._behind()) and (changes := read_changes(self.shards, behind, 0.001)):
+            self.followed.take_in(Changes(changes))
 
     def lookup(self, address: str) -> list[Found]:
         self.catch_up()
@@ -109,26 +120,84 @@ class SharedLists:
     def sweep(self, now: float) -> int:
         return self.origin.sweep(now)
 
+    def at_rest(self) -> bytes:
+        return content_of_files(self.folder) + content_of_server(shared_server(), f"{self.prefix}:*")
+
+    def again(self, secret: bytes = b"") -> SharedLists:
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return SharedLists(self.folder, secret, prefix=self.prefix)
+
     def close(self) -> None:
         self._environment.close()
         self.origin.close()
 
-    def _positions(self) -> dict[int, bytes]:
-        return {shard: mark.last for shard, mark in self._followed.marks_but([]).items()}
+    def origin_rows(self) -> list[bytes]:
+        """What the origin has, as a replica should hold it, sorted."""
+        every_bucket = range(self.shards.layout.buckets)
+        packed = (self.shards.packed_rows(shard, every_bucket) for shard in range(self.shards.layout.shards))
+        return sorted(rows[at : at + ROW_OCTETS] for rows in packed for at in range(0, len(rows), ROW_OCTETS))
+
+    def replica_rows(self) -> list[bytes]:
+        """What the replica holds, sorted."""
+        databases = self._environment.databases
+        with self._environment.begin() as txn:
+            labels = {number: label_id(unpack_label(text)) for number, text in txn.cursor(db=databases["labels"])}
+            return sorted(
+                row_of(key, labels[records[at : at + NUMBER.size]], records[at : at + RECORD.size])
+                for key, records in txn.cursor(db=databases["keys"])
+                for at in range(0, len(records), RECORD.size)
+            )
+
+    def _behind(self) -> dict[int, bytes]:
+        """Where to go on in each shard that has changes."""
+        ours = self.followed.marks_but([])
+        there = self.shards.marks_of(list(ours))
+        return {shard: mark.last for shard, mark in ours.items() if there[shard] != mark}
+
+
+def shards_of(prefix: str, secret: bytes = b"") -> Shards:
+    """Lists on the tests' server over a connection of their own; they are made when they are not there."""
+    client = RedisClient(Access(parse_origin_url(shared_server().url)))
+    try:
+        return open_shards(client, Layout(prefix, SHARDS, BUCKETS), secret, HISTORY, create=True)
+    except BaseException:
+        client.close()
+        raise
 
 
 @cache
 def shared_server() -> RedisServer:
     """One server for all tests of this process; each test has lists of its own in it."""
     folder = tempfile.TemporaryDirectory(prefix="sendgate-redis-")
-    server = RedisServer(Path(folder.name))
+    # An idle server sees at each of its ticks, ten a second by default, that a reader has waited long enough.
+    server = RedisServer(Path(folder.name), extra=["hz 500", "dynamic-hz no"])
     server.start()
     atexit.register(folder.cleanup)
     atexit.register(server.stop)
     return server
 
 
-LISTS: dict[str, Callable[[Path], Lists]] = {"embedded": EmbeddedLists, "shared": SharedLists}
+def content_of_files(folder: Path) -> bytes:
+    """Every octet of all files below a folder."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def content_of_server(server: RedisServer, pattern: str) -> bytes:
+    """Every name, field and value under all keys of a server that fit a pattern."""
+    content: list[object] = []
+    for key in server.client.scan_iter(match=pattern, count=1000):
+        kind = server.command("TYPE", key)
+        content += [key, server.command(*_READ[kind](key))]
+    return repr(content).encode()
+
+
+_READ: dict[bytes, Callable[[bytes], tuple[bytes | str, ...]]] = {
+    b"hash": lambda key: ("HGETALL", key),
+    b"stream": lambda key: ("XRANGE", key, "-", "+"),
+    b"string": lambda key: ("GET", key),
+}
+LISTS: dict[str, Callable[..., Lists]] = {"embedded": EmbeddedLists, "shared": SharedLists}
 
 
 def entry(

@@ -148,7 +148,8 @@ class SharedOrigin:
             new = change.entry
             label = self.label(new)
             key = self._keyer.subject_key(new.subject, label.mailbox_wide)
-            return [AddStep(key, label, value_of(new, self._keyer.stored_text(new.subject, key)))]
+            value = value_of(new, self._keyer.stored_text(new.subject, key))
+            return [AddStep(key, label, value._replace(note=self._keyer.stored_note(new.note)))]
         return [
             RemoveStep(key, change.reason, change.scope, change.list, only_wide)
             for key, only_wide in self._keyer.keys_of(change.subject)

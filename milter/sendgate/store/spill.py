@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -98,7 +99,8 @@ class Spill:
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = _Shared(like, self._sort(Sort(self._label_of(like), kind)), *pack_shared(like))
+            stored = replace(like, note=self._keyer.stored_note(like.note))
+            known = _Shared(like, self._sort(Sort(self._label_of(like), kind)), *pack_shared(stored))
             self._known[id(like), kind.value] = known
         return known
 
