@@ -168,7 +168,7 @@ class StoreSettings(_Section):
     """Octets of changes that Redis keeps for pods that were away; a pod that misses more copies all lists anew."""
     resync_spread: Annotated[int, BeforeValidator(parse_duration), Field(ge=0)] = 10
     """Pods that must copy all lists anew begin at random times within this, so that they do not all at once."""
-    audit: Annotated[int, BeforeValidator(parse_duration), Field(ge=0)] = 24 * 3600
+    audit: Annotated[int, BeforeValidator(parse_duration), Field(ge=0)] = 7 * 86400
     """Within this time all of a replica is compared to the origin once, a little at a time; 0 is never."""
 
 
