@@ -14,22 +14,26 @@ from contextlib import closing, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
 from bench import lists
-from bench.origin import SETTINGS, open_lists, open_origin
+from bench.origin import SETTINGS, open_origin
 from sendgate import events
 from sendgate.address import parse
+from sendgate.cli.serve_helpers import follow
 from sendgate.entry import Add, Entry, Reason, Remove, parse_subject
 from sendgate.keys import Keyer
-from sendgate.store.follow import Follower, FollowPlan
+from sendgate.metrics import FollowMetrics
+from sendgate.settings import Settings, StoreSettings
 from sendgate.store.replica import open_replica
 from sendgate.store.replica_folder import ReplicaFolder
 from trial.mta import TrialError
 
 ANSWER_SECONDS = 60.0
 _POLL_SECONDS = 0.001
+_LOOK_SECONDS = 1.0
 _FORK = get_context("fork")
 
 
@@ -38,7 +42,7 @@ class Part:
 
     def __init__(self, run: Callable[[Connection], None]) -> None:
         self.pipe, theirs = _FORK.Pipe()
-        self._process = _FORK.Process(target=_main, args=(run, theirs), daemon=True)
+        self._process = _FORK.Process(target=_main, args=(run, theirs, os.getpid()), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -70,8 +74,8 @@ class FollowerPart(Part):
     """A pod's follower with its replica in a folder."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.replica = ReplicaFolder(folder)
-        super().__init__(lambda pipe: _follow(pipe, url, self.replica))
+        self.replica = ReplicaFolder(folder / "replica")
+        super().__init__(lambda pipe: _follow(pipe, url, folder))
 
     def is_in_step(self) -> bool:
         return self.replica.age(time.time()) < 2
@@ -111,25 +115,25 @@ def entry(address: str) -> Entry:
     return Entry(parse_subject(address), Reason.HARD_BOUNCE, created=int(time.time()))
 
 
-class _Uncounted:
-    """The metrics of a follower that nobody asks for."""
-
-    def origin_up(self, up: bool) -> None: ...
-    def resync(self, cause: str) -> None: ...
-    def diverged(self, entries: int) -> None: ...
-
-
-def _main(run: Callable[[Connection], None], pipe: Connection) -> None:
+def _main(run: Callable[[Connection], None], pipe: Connection, parent: int) -> None:
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         run(pipe)
 
 
-def _follow(pipe: Connection, url: str, replica: ReplicaFolder) -> None:
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
+
+
+def _follow(pipe: Connection, url: str, folder: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     events.configure()
-    plan = FollowPlan(lambda: open_lists(url), replica, b"", SETTINGS.max_size, spread=0)
-    parent = os.getppid()
-    Follower(plan, _Uncounted()).run(lambda seconds: pipe.poll(seconds) or os.getppid() != parent)
+    metrics = folder / "metrics"
+    metrics.mkdir(parents=True)
+    settings = Settings(store=StoreSettings(url=url, replica=str(folder / "replica"), resync_spread=0))
+    follow(pipe.fileno(), settings, FollowMetrics(metrics))
 
 
 def _read(pipe: Connection, folder: ReplicaFolder) -> None:

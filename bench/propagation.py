@@ -35,7 +35,7 @@ BACKGROUND = 100
 LIMIT_MS = 100
 LIST_SIZE = 10_000
 COMMAND_TRIES = 30
-_UNIT, _NEW = 10_000_000, 20_000_000  # numbers of addresses that are not on the list
+_OTHERS, _NEW = 10_000_000, 20_000_000  # numbers of addresses that are not on the list
 _PAUSE_SECONDS = 0.02
 _FOLLOW_SECONDS = 120
 _REFUSAL_SECONDS = 30
@@ -92,7 +92,7 @@ def _measure(
         last = len(followers) - 1
         chosen = sorted({round(last * part / (READERS - 1)) for part in range(READERS)})
         readers = [stack.enter_context(ReaderPart(followers[number].replica)) for number in chosen]
-        writer = stack.enter_context(WriterPart(url, _UNIT, rate)) if rate else None
+        writer = stack.enter_context(WriterPart(url, _OTHERS, rate)) if rate else None
         started = time.monotonic()
         added, removed = _try(origin, readers, scale.propagation_tries)
         made = round(writer.stop() / (time.monotonic() - started)) if writer else 0
