@@ -79,7 +79,9 @@ class ReplicaFolder:
     def mark_in_step(self, now: float) -> None:
         """Note that the current version had all that the origin had at `now`, in Unix seconds."""
         with translated(self.folder):
-            self._in_step.write_text(f"{now:.3f}\n", encoding="ascii")
+            written = self._in_step.with_suffix(".new")
+            written.write_text(f"{now:.3f}\n", encoding="ascii")
+            written.replace(self._in_step)  # a reader sees the old time or the new one, never none
 
     def age(self, now: float) -> float:
         """Seconds since the replica was in step; endless when it never was."""
