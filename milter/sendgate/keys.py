@@ -18,12 +18,17 @@ from sendgate.entry import MAX_NOTE_OCTETS, Kind, Subject, local_text
 KEY_OCTETS = 16
 REF_DIGITS = 8
 KEY_SCHEME = "key:"
+NO_SECRET = b"none"
+"""What stands for the fingerprint of a secret where there is none."""
 
 _HASHES = (
     (Kind.SHA256, "sha256", hashlib.sha256),
     (Kind.SHA1, "sha1", hashlib.sha1),
     (Kind.MD5, "md5", hashlib.md5),
 )
+
+Secrets = bytes | tuple[bytes, ...]
+"""One secret; or that of new stores and the one before, either of which a store may be under."""
 
 _AT = "(?:[@\uff20\ufe6b]|%40)"
 _CHARACTER = r'(?!%40)[^\s<>()\[\],;:"@\uff20\ufe6b]'
@@ -35,17 +40,38 @@ _UNCUT_OCTETS = MAX_NOTE_OCTETS - 4
 
 
 class Keyer:
-    """Makes keys, with or without a secret (bytes, at most 64)."""
+    """Makes keys, with or without a secret (bytes, at most 64).
 
-    def __init__(self, secret: bytes = b"") -> None:
+    previous: the keyer of the secret before, for as long as a store can have entries under that. What a store writes is
+    written under one of the two, and the store says which; what it looks up, it looks up under both.
+    """
+
+    def __init__(self, secret: bytes = b"", previous: Keyer | None = None) -> None:
         self.secret = secret
+        self.previous = previous
+        self.fingerprint = fingerprint(secret)
+        self.both: tuple[Keyer, ...] = (self,) if previous is None else (Keyer(secret), previous)
+        """This one and the one before, each alone; without one before, just this."""
         self._blank = hashlib.blake2b(digest_size=KEY_OCTETS, key=secret)
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secrets a store may be under, that of a new one first."""
+        return tuple(keyer.secret for keyer in self.both)
+
+    def named(self, known: bytes | None) -> Keyer | None:
+        """The one of both whose secret has this fingerprint, or None."""
+        return next((keyer for keyer in self.both if keyer.fingerprint == known), None)
 
     def key(self, text: str) -> bytes:
         """The key of a normalised text, 16 bytes."""
         state = self._blank.copy()  # a third quicker than to take in the secret and the size each time
         state.update(text.encode())
         return state.digest()
+
+    def keys(self, text: str) -> list[bytes]:
+        """The keys a text is looked up by, this keyer's first."""
+        return [self.key(text)] if self.previous is None else [self.key(text), self.previous.key(text)]
 
     def subject_key(self, subject: Subject, mailbox_wide: bool) -> bytes:
         """The key an entry about `subject` is filed under."""
@@ -54,16 +80,21 @@ class Keyer:
         return self.key(subject.matched_text(mailbox_wide))
 
     def keys_of(self, subject: Subject) -> list[tuple[bytes, bool]]:
-        """Where entries about a subject can be: under its own text; under its mailbox's, only mailbox-wide ones."""
+        """Where entries about a subject can be: under its own text; under its mailbox's, only mailbox-wide ones.
+
+        Under the secret before, too, and those places first: entries move from there to the others.
+        """
         own, of_mailbox = (self.subject_key(subject, wide) for wide in (False, True))
-        return [(own, False)] if own == of_mailbox else [(own, False), (of_mailbox, True)]
+        places = [(own, False)] if own == of_mailbox else [(own, False), (of_mailbox, True)]
+        if self.previous is None:
+            return places
+        return list(dict.fromkeys(self.previous.keys_of(subject) + places))  # `key:` names one place, whoever reads it
 
     def stored_text(self, subject: Subject, key: bytes) -> str:
         """How a store writes the subject down: in clear, or by its key when there is a secret."""
         if not self.secret or subject.text.startswith(KEY_SCHEME):
             return subject.text
-        kind = "" if subject.kind is Kind.ADDRESS else f"{subject.kind.name.lower()}:"
-        return f"{KEY_SCHEME}{kind}{key.hex()}"
+        return key_text(subject.kind, key)
 
     def stored_note(self, note: str) -> str:
         """How a store writes a note down: as it is or, when there is a secret, with `<address>` for each address."""
@@ -75,9 +106,19 @@ def _whole_words(note: str) -> str:
     return note if len(octets) <= _UNCUT_OCTETS else octets[:_UNCUT_OCTETS].decode(errors="ignore").rpartition(" ")[0]
 
 
+def key_text(kind: Kind, key: bytes) -> str:
+    """A subject that is only known by its key, as a text."""
+    return f"{KEY_SCHEME}{'' if kind is Kind.ADDRESS else kind.name.lower() + ':'}{key.hex()}"
+
+
 def fingerprint(secret: bytes) -> bytes:
     """Tells secrets apart without telling the secret; a word of its own for none. A store keeps it."""
-    return hashlib.blake2b(b"sendgate store", key=secret, digest_size=16).digest() if secret else b"none"
+    return hashlib.blake2b(b"sendgate store", key=secret, digest_size=16).digest() if secret else NO_SECRET
+
+
+def fingerprints(secrets: Secrets) -> tuple[bytes, ...]:
+    """The fingerprints of some secrets, in their order."""
+    return tuple(map(fingerprint, (secrets,) if isinstance(secrets, bytes) else secrets))
 
 
 def ref_of(key: bytes) -> str:

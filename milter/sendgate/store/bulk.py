@@ -23,6 +23,7 @@ import lmdb
 from sendgate.entry import Entry, Subject
 from sendgate.keys import Keyer
 from sendgate.store.environment import Environment
+from sendgate.store.errors import SecretChangedError
 from sendgate.store.origin import Applied, LoadOptions, Progress, check_shrinking
 from sendgate.store.record import NUMBER, RECORD, Label, unpack_details
 from sendgate.store.spill import BUCKETS, Sort, Spill, Spilled, open_spill
@@ -40,7 +41,10 @@ class _Undo(Exception):  # noqa: N818 - no error: it ends a dry run without a co
 
 
 class BulkLoad:
-    """One mass import. `label_of` gives the label of an entry, with how it matches."""
+    """One mass import.
+
+    keyer: of the secret that the store is under; label_of: gives the label of an entry, with how it matches.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,8 @@ class BulkLoad:
 
     def _merge(self, spill: Spill) -> None:
         with self._environment.begin(write=True) as txn:
+            if self._environment.secret(txn) != self._keyer.fingerprint:
+                raise SecretChangedError(f"{self._environment.folder}: under another secret since; import again")
             writer = Writer(txn, self._environment)
             if self._options.replace:
                 writer.watch_touched()

@@ -52,7 +52,7 @@ def behind(shard: int, mark: Mark, record: ChangeRecord) -> Mark:
     if record.previous != mark.last:
         cause = Cause.GAP if _order(record.previous) > _order(mark.last) else Cause.LOST_WRITES
         raise BrokenChainError({shard: cause})
-    return Mark(mark.epoch, record.id, record.sequence)
+    return Mark(mark.epoch, record.id, record.sequence, record.secret or mark.secret)
 
 
 def is_reached(last: bytes, wanted: bytes) -> bool:

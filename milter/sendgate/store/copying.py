@@ -17,12 +17,13 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from sendgate.keys import Secrets
 from sendgate.store.chain import LOSSES, diagnose
 from sendgate.store.environment import Environment, Transaction
 from sendgate.store.layout import KEY_OCTETS, ROW_OCTETS, label_id
 from sendgate.store.record import NUMBER, RECORD, Label, unpack_label
 from sendgate.store.replica_writer import ReplicaWriter, read_marks, row_of
-from sendgate.store.shards import NOWHERE, Shards
+from sendgate.store.shards import NOWHERE, Shards, secret_of
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +32,7 @@ _AHEAD = 2
 
 
 def copy_lists(
-    shards: Shards, folder: Path, secret: bytes, max_size: int, previous: Environment | None, progress: Progress
+    shards: Shards, folder: Path, secret: Secrets, max_size: int, previous: Environment | None, progress: Progress
 ) -> None:
     """Fill a new replica in a folder. progress: called with entries so far and entries in all.
 
@@ -50,6 +51,7 @@ def copy_lists(
             lost = _lost(shards, previous) if copied else range(shards.layout.shards)
             _keep_lost(shards, environment, previous, lost)
         with environment.begin(write=True) as txn:
+            environment.set_secret(txn, secret_of(marks.values(), environment.accepted))
             writer = ReplicaWriter(txn, environment, _no_label)
             writer.set_marks(marks)
             writer.set_position(sum(mark.sequence for mark in marks.values()))

@@ -1,6 +1,6 @@
 """The LMDB file: open it, name its databases, translate its errors. The only place that knows lmdb's own names.
 
-In: the folder, the size limit, the secret's fingerprint. Out: an `Environment`.
+In: the folder, the size limit, the secret, or two that it may be under. Out: an `Environment`.
 Refused: `StoreError`s: missing, damaged, cut short, not readable, written with another secret, no room.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from sendgate.keys import fingerprint
+from sendgate.keys import Keyer, Secrets, fingerprints
 from sendgate.store.errors import (
     StoreCorruptError,
     StoreError,
@@ -56,18 +56,20 @@ class Environment:
     Open it after a fork, never before: neither locks nor mapped pages may be shared with a child.
     Only `create` makes a store where there is none: an empty one would let every recipient pass.
     `durable` False leaves it to `flush` that what was written outlives a power failure.
+    accepted: fingerprints of the secrets that it may be under.
     """
 
     def __init__(
-        self, folder: Path, max_size: int, secret: bytes, *, write: bool, create: bool = False, durable: bool = True
+        self, folder: Path, max_size: int, secret: Secrets, *, write: bool, create: bool = False, durable: bool = True
     ) -> None:
         self.folder = folder
+        self.accepted = fingerprints(secret)
         self._durable = durable
         self.file = folder / DATA_FILE
         with translated(folder):
             self._open(max_size, write, create)
             try:
-                self._check(secret, create)
+                self._check(create)
             except BaseException:
                 self.env.close()
                 raise
@@ -92,14 +94,14 @@ class Environment:
         self.psize = int(self.env.stat()["psize"])
         self.env.reader_check()
 
-    def _check(self, secret: bytes, create: bool) -> None:
+    def _check(self, create: bool) -> None:
         self.check_length()
         self.check_lock()
         stat = self.file.stat()
         self.identity = (stat.st_dev, stat.st_ino)
         with self.env.begin(write=create) as txn:
             if create and not txn.stat()["entries"]:
-                self._create(txn, secret)
+                self._create(txn)
             elif not txn.stat()["entries"]:
                 raise StoreMissingError(f"{self.folder}: the store is empty; `sendgate import` fills it")
         self.databases = {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}
@@ -107,15 +109,31 @@ class Environment:
             meta = self.databases["meta"]
             if txn.get(b"format", db=meta) != FORMAT:
                 raise StoreCorruptError(f"{self.file}: not a store of this version of Sendgate")
-            if txn.get(b"secret", db=meta) != fingerprint(secret):
-                raise WrongKeyError(f"{self.folder}: written with another store.hash_key_file; name that one")
+            if self.secret(txn) not in self.accepted:
+                raise WrongKeyError(self.folder, self.secret(txn))
 
-    def _create(self, txn: Transaction, secret: bytes) -> None:
+    def _create(self, txn: Transaction) -> None:
         for name in DATABASES:
             self.env.open_db(name.encode(), txn=txn)
         meta = self.env.open_db(b"meta", txn=txn)
         txn.put(b"format", FORMAT, db=meta)
-        txn.put(b"secret", fingerprint(secret), db=meta)
+        txn.put(b"secret", self.accepted[0], db=meta)
+
+    def secret(self, txn: Transaction) -> bytes:
+        """The fingerprint of the secret that the store is under."""
+        return txn.get(b"secret", b"", db=self.databases["meta"])
+
+    def set_secret(self, txn: Transaction, known: bytes) -> None:
+        """Put the store under another secret, which is given by its fingerprint."""
+        txn.put(b"secret", known, db=self.databases["meta"])
+
+    def active(self, txn: Transaction, keyer: Keyer) -> Keyer:
+        """The one of a keyer and its previous that entries are written by now. Raises WrongKeyError."""
+        known = self.secret(txn)
+        active = keyer.named(known)
+        if active is None:
+            raise WrongKeyError(self.folder, known)
+        return active
 
     def check_length(self) -> None:
         """Raise StoreCorruptError when the file is shorter than its pages: reading on would be a bus error."""

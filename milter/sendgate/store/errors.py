@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sendgate.keys import NO_SECRET
+
 
 class StoreError(Exception):
     """The store cannot be used now. Commands exit with 3; the gate answers 451 until it is back."""
@@ -28,7 +30,20 @@ class OriginLostError(StoreError):
 
 
 class WrongKeyError(StoreError):
-    """The store was written with another `store.hash_key_file` than the settings name."""
+    """The store was written with another `store.hash_key_file` than the settings name. known: its fingerprint."""
+
+    def __init__(self, place: object, known: bytes | None) -> None:
+        remedy = "written with another store.hash_key_file; name that one"
+        if known == NO_SECRET:
+            remedy = (
+                "written without store.hash_key_file; leave that out or, to have keys in place of addresses from now "
+                "on, `sendgate export` it without and `sendgate import` that into a new store with one"
+            )
+        super().__init__(f"{place}: {remedy}")
+
+
+class SecretChangedError(StoreError):
+    """The store has come under another secret since it was opened. Once more is enough, if that secret is known."""
 
 
 class ShrinkError(Exception):

@@ -19,18 +19,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from sendgate import events
+from sendgate.keys import Secrets
 from sendgate.store.audit import Audit
 from sendgate.store.chain import LOSSES, BrokenChainError, Cause, diagnose
 from sendgate.store.copying import Progress, copy_lists
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreError, StoreMissingError
-from sendgate.store.followed import FollowedReplica
+from sendgate.store.followed import FollowedReplica, HeldUpError
 from sendgate.store.replica_folder import ReplicaFolder
 from sendgate.store.shards import Shards
 from sendgate.store.tail import Changes, Looked, Tail
@@ -56,14 +57,15 @@ class Counters(Protocol):
 class FollowPlan:
     """What a follower needs to know.
 
-    connect: opens the origin or raises StoreError; secret: of store.hash_key_file; max_size: octets of the replica;
+    connect: opens the origin or raises StoreError; secret: of store.hash_key_file, or that and the one before;
+    max_size: octets of the replica;
     spread: seconds within which all pods start to copy after a loss, each at a time of its own;
     audit: seconds within which all of the replica is compared to the origin once, 0 for never.
     """
 
     connect: Callable[[], Shards]
     folder: ReplicaFolder
-    secret: bytes
+    secret: Secrets
     max_size: int
     spread: float
     audit: float = 0.0
@@ -118,6 +120,8 @@ class Follower:
             self._tail(shards, replica, stop)
         except BrokenChainError as error:
             return diagnose(shards, replica.marks_but(())) or error.causes
+        except HeldUpError:
+            pass
         return {}
 
     def _opened(self, shards: Shards, stop: Stop) -> FollowedReplica:
@@ -172,6 +176,9 @@ class Follower:
             if previous is not None:
                 previous.close()
         with FollowedReplica(self._open(version), shards) as replica:
+            # What moved from one shard to another meanwhile may have been copied from neither.
+            with suppress(BrokenChainError, HeldUpError):
+                replica.catch_up()
             entries, kept = replica.figures()
         self._plan.folder.switch(version)
         if not any(mark is None for mark in shards.marks):

@@ -6,10 +6,12 @@ Refused: `StoreCorruptError` for bytes of another length or unknown codes.
 The lists are cut into S shards by the first bits of the key. All of a shard is in one slot of a Cluster, by its hash
 tag, so that one script can change it; the tags are such that the shards spread evenly over the slots.
 
-    PREFIX:{TAG}:meta      format, epoch, last (id of the last change), sequence (changes so far), and the layout itself
+    PREFIX:{TAG}:meta      format, secret, epoch, last (id of the last change), sequence (changes so far), octets
     PREFIX:{TAG}:labels    label id -> JSON of reason, scope, list and matching; never changed
     PREFIX:{TAG}:counts    label id, kind -> entries
-    PREFIX:{TAG}:changes   stream; of each entry: p (id of the one before), n (sequence after it), c (rows)
+    PREFIX:{TAG}:changes   stream; of each entry: p (id of the one before), n (sequence after it), c (rows); of some:
+                           s (from here on under the secret of this fingerprint), a (changes that come before it:
+                           numbers of other shards, and a sequence of each)
     PREFIX:{TAG}:lease     who deletes expired entries of the shard now
     PREFIX:{TAG}:b:NUMBER  bucket, by the next bits of the key; of each entry: field -> value
 
@@ -31,7 +33,7 @@ from typing import NamedTuple
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from sendgate.entry import Entry, Kind, Origin, parse_subject
-from sendgate.keys import KEY_SCHEME
+from sendgate.keys import KEY_SCHEME, key_text
 from sendgate.store.errors import StoreCorruptError
 from sendgate.store.record import Label, Record, later_expiry, pack_label
 
@@ -193,9 +195,8 @@ def entry_of(label: Label, value: Value) -> Entry:
 def value_of_record(key: bytes, record: Record) -> Value:
     """What a replica's record knows of an entry: all but its subject in clear and its note."""
     kind = _KINDS[record.number & 0xFF]
-    subject = f"{KEY_SCHEME}{'' if kind is Kind.ADDRESS else kind.name.lower() + ':'}{key.hex()}"
     origin = _ORIGINS[record.number >> 16]
-    return Value(record.created, record.expires, origin, record.number >> 8 & 0xFF, kind, subject, "")
+    return Value(record.created, record.expires, origin, record.number >> 8 & 0xFF, kind, key_text(kind, key), "")
 
 
 def kind_of_code(code: int) -> Kind:

@@ -22,7 +22,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from sendgate.origin_url import OriginUrl
-from sendgate.store.errors import OriginLostError, StoreError, StoreUnreachableError
+from sendgate.store.errors import OriginLostError, SecretChangedError, StoreError, StoreUnreachableError
 
 Key = str
 Argument = str | bytes | int
@@ -176,6 +176,11 @@ def _answered(place: str, answer: str) -> StoreError:
         return OriginLostError(
             f"{place}: a part of the lists is gone or was made anew; `sendgate repair --from-replica` in a pod that "
             "still has them writes them back. Nothing was changed."
+        )
+    if answer.startswith("SECRET"):
+        return SecretChangedError(
+            f"{place}: the lists are under another secret since; the same again does the rest, with that secret named "
+            "in store.hash_key_file"
         )
     if answer.startswith(_WAITING):
         return StoreUnreachableError(f"{place}: not ready: {answer}")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from sendgate.keys import Secrets
 from sendgate.store.chain import LOSSES, diagnose
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreCorruptError, StoreError
@@ -44,7 +45,7 @@ class Repaired:
 class Repair:
     """One repair. dry_run: only look."""
 
-    def __init__(self, shards: Shards, environment: Environment, secret: bytes, *, dry_run: bool = False) -> None:
+    def __init__(self, shards: Shards, environment: Environment, secret: Secrets, *, dry_run: bool = False) -> None:
         self._shards = shards
         self._environment = environment
         self._secret = secret

@@ -5,7 +5,7 @@ Refused: `StoreError` when the file is missing, damaged or replaced; the caller 
 
 A lookup is one read transaction: the recipient's own key, its mailbox's when that differs, and, only when the
 store holds such subjects at all, its domain, local part and hashes. What is known of a domain is remembered for
-as long as the store stays unchanged.
+as long as the store stays unchanged. While the secret changes, each is looked up under both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _View(NamedTuple):
 
 def open_replica(folder: Path, keyer: Keyer, max_size: int) -> Replica:
     """Open the store in `folder` for reading. Raises StoreError."""
-    return Replica(Environment(folder, max_size, keyer.secret, write=False), keyer)
+    return Replica(Environment(folder, max_size, keyer.secrets, write=False), keyer)
 
 
 class Replica:
@@ -46,6 +46,7 @@ class Replica:
         self._environment = environment
         self.folder = environment.folder
         self._keyer = keyer
+        self._previous = keyer.previous
         self._begin = self._environment.env.begin
         self._keys = self._environment.databases["keys"]
         self._labels: dict[int, Label] = {}
@@ -132,7 +133,13 @@ class Replica:
     def _at(self, txn: Transaction, text: str, *, all_match: bool) -> list[Found]:
         key = self._keyer.key(text)
         value = txn.get(key)
-        return self._decode(txn, key, value, all_match) if value else []
+        entries = self._decode(txn, key, value, all_match) if value else []
+        if self._previous is not None:
+            before = self._previous.key(text)
+            value = txn.get(before)
+            if value:
+                entries += self._decode(txn, before, value, all_match)
+        return entries
 
     def _decode(self, txn: Transaction, key: bytes, value: bytes, all_match: bool) -> list[Found]:
         """Records as entries. Those under a mailbox's key count for its other spellings only if mailbox-wide."""

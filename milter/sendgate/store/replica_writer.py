@@ -74,7 +74,8 @@ class ReplicaWriter(Ledger):
     def set_marks(self, marks: Mapping[int, Mark]) -> None:
         """Note how far in the changes of each shard this transaction reaches."""
         for shard, mark in marks.items():
-            self.txn.put(_mark_name(shard), b"%b %b %d" % mark, db=self._db["meta"])
+            packed = b"%b %b %d %b" % (mark.epoch, mark.last, mark.sequence, mark.secret.hex().encode())
+            self.txn.put(_mark_name(shard), packed, db=self._db["meta"])
 
     def set_position(self, position: int) -> None:
         """Note how many changes there were."""
@@ -130,8 +131,8 @@ def row_of(key: bytes, label_id: bytes, record: bytes) -> bytes:
 def _unpack_mark(value: bytes | None) -> Mark | None:
     if value is None:
         return None
-    epoch, last, sequence = value.split(b" ")
-    return Mark(epoch, last, int(sequence))
+    epoch, last, sequence, secret = value.split(b" ")
+    return Mark(epoch, last, int(sequence), bytes.fromhex(secret.decode()))
 
 
 def _mark_name(shard: int) -> bytes:

@@ -1,6 +1,6 @@
 """The lists as Redis keeps them: shards, each changed by one script and read in ranges of buckets.
 
-In: an open client, the layout, the secret's fingerprint. Out: `Shards`, and the `Mark` of each.
+In: an open client, the layout, the secret, or two that they may be under. Out: `Shards`, and the `Mark` of each.
 Refused: `StoreMissingError` when there are no lists, `OriginLostError` when a part is gone, `WrongKeyError` for
 another secret, `StoreError`s of the connection.
 """
@@ -8,10 +8,10 @@ another secret, `StoreError`s of the connection.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sendgate.keys import fingerprint
+from sendgate.keys import Secrets, fingerprints
 from sendgate.store.errors import OriginLostError, StoreCorruptError, StoreError, StoreMissingError, WrongKeyError
 from sendgate.store.layout import FORMAT, LABEL_ID_OCTETS, START, Layout, Row, kind_of_code, unpack_rows
 from sendgate.store.record import Label, unpack_label
@@ -25,14 +25,18 @@ CREATING, COMPLETE = b"creating", b"complete"
 
 
 class Mark(NamedTuple):
-    """How far a shard is: in which history (`epoch`), after which change, how many there were."""
+    """How far a shard is: in which history (`epoch`), after which change, how many there were.
+
+    secret: fingerprint of the secret that new entries are written under.
+    """
 
     epoch: bytes
     last: bytes
     sequence: int
+    secret: bytes
 
 
-NOWHERE = Mark(b"", START, 0)
+NOWHERE = Mark(b"", START, 0, b"")
 
 
 class Op(NamedTuple):
@@ -44,7 +48,10 @@ class Op(NamedTuple):
 
 
 class Shards:
-    """The shards of one set of lists."""
+    """The shards of one set of lists.
+
+    marks: as last looked at. under: fingerprints of secrets; a shard that is under none of them is not written to.
+    """
 
     def __init__(self, client: RedisClient, layout: Layout, history: int) -> None:
         self.client = client
@@ -52,6 +59,7 @@ class Shards:
         self.names = layout.names()
         self.history = history // layout.shards
         self.marks: list[Mark | None] = []
+        self.under: tuple[bytes, ...] = ()
         self._labels: list[dict[bytes, Label]] = [{} for _ in self.names]
 
     def look(self) -> list[Mark | None]:
@@ -68,13 +76,18 @@ class Shards:
         """Change entries of a shard, all or none.
 
         labels: id and text of those that new entries have. Returns the values of fields that were not as expected,
-        empty when all is done. Raises OriginLostError when the shard is not the one that we know.
+        empty when all is done. Raises OriginLostError when the shard is not the one that we know, SecretChangedError.
         """
+        return self._write(shard, ops, labels, b"".join(self.under), "")
+
+    def _write(
+        self, shard: int, ops: list[Op], labels: Mapping[bytes, bytes], under: bytes, after: str
+    ) -> dict[bytes, bytes]:
         names, mark = self.names[shard], self.marks[shard]
         if mark is None:
             raise self.lost(shard)
         buckets: dict[int, int] = {}
-        arguments: list[bytes | int | str] = [mark.epoch, self.history, len(labels)]
+        arguments: list[bytes | int | str] = [mark.epoch, self.history, under, after, len(labels)]
         for pair in labels.items():
             arguments += pair
         bucket_of = self.layout.bucket_of
@@ -87,16 +100,35 @@ class Shards:
             return {}
         return {ops[answer[at]].field: answer[at + 1] for at in range(1, len(answer), 2)}
 
-    def remove(self, shard: int, found: Mapping[bytes, bytes]) -> int:
-        """Remove entries as they were found; one that was changed since is let alone. Returns how many went."""
+    def remove(self, shard: int, found: Mapping[bytes, bytes], after: Mapping[int, Mark | None] | None = None) -> int:
+        """Remove entries as they were found; one that was changed since is let alone. Returns how many went.
+
+        after: marks of other shards; no replica takes this in before the changes up to there.
+        """
+        return len(found) - len(self.changed_on_removal(shard, found, after))
+
+    def changed_on_removal(
+        self, shard: int, found: Mapping[bytes, bytes], after: Mapping[int, Mark | None] | None = None
+    ) -> dict[bytes, bytes]:
+        """The same; returns what was let alone, as it is now."""
+        order = " ".join(f"{other} {mark.sequence}" for other, mark in (after or {}).items() if mark and other != shard)
         left = dict(found)
+        changed: dict[bytes, bytes] = {}
         while left:
-            changed = self.write(shard, [Op(field, value, b"") for field, value in left.items()], {})
-            if not changed:
+            found_now = self._write(shard, [Op(field, value, b"") for field, value in left.items()], {}, b"", order)
+            if not found_now:
                 break
-            for field in changed:
+            changed |= found_now
+            for field in found_now:
                 del left[field]
-        return len(left)
+        return changed
+
+    def change_secret(self, shard: int, known: bytes) -> None:
+        """Put a shard under another secret, which is given by its fingerprint."""
+        names, mark = self.names[shard], self.marks[shard]
+        if mark is None:
+            raise self.lost(shard)
+        self.client.run("secret", [names.meta, names.changes], [mark.epoch, known])
 
     def values(self, shard: int, fields: Iterable[bytes]) -> dict[bytes, bytes]:
         """The packed values of some fields; those that are not there are left out."""
@@ -183,7 +215,7 @@ class Shards:
 
 
 def open_shards(
-    client: RedisClient, wanted: Layout, secret: bytes, history: int, *, create: bool = False, empty: bool = False
+    client: RedisClient, wanted: Layout, secret: Secrets, history: int, *, create: bool = False, empty: bool = False
 ) -> Shards:
     """The lists that are there, whatever their layout; `create` makes them as `wanted` where there are none at all,
     and `empty` takes it that there are none.
@@ -208,30 +240,39 @@ def open_shards(
     return shards
 
 
-def make_missing(shards: Shards, secret: bytes) -> list[int]:
+def make_missing(shards: Shards, secret: Secrets) -> list[int]:
     """Make every shard that is not there, each with an epoch of its own. Returns which."""
     layout, client = shards.layout, shards.client
     missing = [shard for shard, mark in enumerate(shards.look()) if mark is None]
+    under = secret_of(shards.marks, fingerprints(secret))
     facts = {"shards": layout.shards, "buckets": layout.buckets}
     client.set_fields(f"{layout.prefix}:layout", {**facts, "state": CREATING})
     for shard in missing:
-        meta: list[str | bytes] = ["format", FORMAT, "secret", fingerprint(secret), "epoch", os.urandom(8).hex()]
+        meta: list[str | bytes] = ["format", FORMAT, "secret", under, "epoch", os.urandom(8).hex()]
         client.run("create", [shards.names[shard].meta], meta)
     client.set_fields(f"{layout.prefix}:layout", {"state": COMPLETE})
     shards.look()
     return missing
 
 
-def _check_secret(shards: Shards, secret: bytes) -> None:
-    for names, mark in zip(shards.names, shards.marks, strict=True):
-        if mark is None:
-            continue
-        format_, known = shards.client.fields(names.meta, "format", "secret")
-        if format_ != FORMAT:
+def secret_of(marks: Iterable[Mark | None], accepted: Sequence[bytes]) -> bytes:
+    """The fingerprint of the secret that new entries are written under: the first of some that any shard is under.
+
+    While it changes, shard by shard, that is the new one; without any shard, too.
+    """
+    known = {mark.secret for mark in marks if mark}
+    return next((one for one in accepted if one in known), accepted[0])
+
+
+def _check_secret(shards: Shards, secret: Secrets) -> None:
+    accepted = fingerprints(secret)
+    there = [(names, mark) for names, mark in zip(shards.names, shards.marks, strict=True) if mark]
+    for names, _ in there[:1]:
+        if shards.client.fields(names.meta, "format") != [FORMAT]:
             raise StoreError(f"{shards.client.place}: not the lists of this version of Sendgate")
-        if known != fingerprint(secret):
-            raise WrongKeyError(f"{shards.client.place}: written with another store.hash_key_file; name that one")
-        return
+    for _, mark in there:
+        if mark.secret not in accepted:
+            raise WrongKeyError(shards.client.place, mark.secret)
 
 
 def _layout(wanted: Layout, there: Mapping[bytes, bytes], place: str) -> Layout:
@@ -244,6 +285,6 @@ def _layout(wanted: Layout, there: Mapping[bytes, bytes], place: str) -> Layout:
 
 def _mark(meta: Mapping[bytes, bytes]) -> Mark | None:
     try:
-        return Mark(meta[b"epoch"], meta[b"last"], int(meta[b"sequence"])) if meta else None
+        return Mark(meta[b"epoch"], meta[b"last"], int(meta[b"sequence"]), meta[b"secret"]) if meta else None
     except (KeyError, ValueError) as error:
         raise StoreCorruptError(f"the meta of a shard cannot be read: {error}") from None

@@ -17,12 +17,12 @@ from itertools import islice
 from sendgate.address import Address
 from sendgate.entry import Add, Change, Entry, Kind, Reason, Remove, RemoveList, Scope, Subject
 from sendgate.keys import Keyer
-from sendgate.store.errors import StoreError
+from sendgate.store.errors import SecretChangedError, StoreError
 from sendgate.store.layout import KEY_OCTETS, entry_of, kind_of_code, unpack_value, value_of
 from sendgate.store.matches import Matches
 from sendgate.store.origin import Applied, LoadOptions, Progress, label_of
 from sendgate.store.record import Label
-from sendgate.store.shards import Shards
+from sendgate.store.shards import Shards, secret_of
 from sendgate.store.shared_batch import AddStep, Batch, RemoveStep, Step
 from sendgate.store.shared_load import SharedLoad
 from sendgate.store.shared_matches import find_matches
@@ -57,20 +57,15 @@ class SharedOrigin:
         return label_of(like, self._match_by_list)
 
     def apply(self, changes: Iterable[Change]) -> Applied:
-        applied = Applied()
-        steps: list[Step] = []
-        for change in list(changes):
-            if isinstance(change, RemoveList):
-                self._do(steps, applied)
-                steps = []
-                applied.removed += self._remove_list(change.list)
-            else:
-                steps += self._steps(change)
-        self._do(steps, applied)
-        return applied
+        all_of_them = list(changes)
+        try:
+            return self._apply(all_of_them)
+        except SecretChangedError:
+            self.shards.look()
+            return self._apply(all_of_them)
 
     def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
-        return SharedLoad(self.shards, self._keyer, self.label, options, progress).run(rows)
+        return SharedLoad(self.shards, self._active(), self.label, options, progress).run(rows)
 
     def get(self, subject: Subject) -> list[Entry]:
         places = self._keyer.keys_of(subject)
@@ -143,17 +138,36 @@ class SharedOrigin:
     def close(self) -> None:
         self.shards.client.close()
 
-    def _steps(self, change: Add | Remove) -> list[Step]:
-        if isinstance(change, Add):
-            new = change.entry
-            label = self.label(new)
-            key = self._keyer.subject_key(new.subject, label.mailbox_wide)
-            value = value_of(new, self._keyer.stored_text(new.subject, key))
-            return [AddStep(key, label, value._replace(note=self._keyer.stored_note(new.note)))]
-        return [
-            RemoveStep(key, change.reason, change.scope, change.list, only_wide)
-            for key, only_wide in self._keyer.keys_of(change.subject)
-        ]
+    def _active(self) -> Keyer:
+        """The one of both keyers that entries are written by now. From now on only what is under it is written to."""
+        accepted = [keyer.fingerprint for keyer in self._keyer.both]
+        place = accepted.index(secret_of(self.shards.marks, accepted))
+        self.shards.under = tuple(accepted[place:])
+        return self._keyer.both[place]
+
+    def _apply(self, changes: list[Change]) -> Applied:
+        applied, active = Applied(), self._active()
+        for keyer in self._keyer.both if self._keyer.previous else ():
+            if keyer is not active:  # entries move from there: a removal that looked there last could miss one
+                self._do([step for change in changes for step in _removals(change, keyer)], applied)
+        steps: list[Step] = []
+        for change in changes:
+            if isinstance(change, RemoveList):
+                self._do(steps, applied)
+                steps = []
+                applied.removed += self._remove_list(change.list)
+            elif isinstance(change, Add):
+                steps.append(self._addition(active, change.entry))
+            else:
+                steps += _removals(change, active)
+        self._do(steps, applied)
+        return applied
+
+    def _addition(self, active: Keyer, new: Entry) -> Step:
+        label = self.label(new)
+        key = active.subject_key(new.subject, label.mailbox_wide)
+        value = value_of(new, active.stored_text(new.subject, key))
+        return AddStep(key, label, value._replace(note=active.stored_note(new.note)))
 
     def _do(self, steps: list[Step], applied: Applied) -> None:
         """Take steps, in their order, shard by shard."""
@@ -179,8 +193,9 @@ class SharedOrigin:
 
     def _remove_list(self, name: str) -> int:
         removed = 0
-        for shard, found in self._select(lambda label: label.list == name):
-            removed += self.shards.remove(shard, found)
+        for _ in self._keyer.both:  # while the secret changes, an entry can move to where was looked already
+            for shard, found in self._select(lambda label: label.list == name):
+                removed += self.shards.remove(shard, found)
         return removed
 
     def _select(self, wanted: Callable[[Label], bool]) -> Iterator[tuple[int, dict[bytes, bytes]]]:
@@ -196,3 +211,11 @@ class SharedOrigin:
 
     def _label(self, field: bytes) -> Label:
         return self.shards.label(self.shards.layout.shard_of(field), field[KEY_OCTETS:])
+
+
+def _removals(change: Change, keyer: Keyer) -> list[Step]:
+    """The steps of a removal, at one keyer's places."""
+    if not isinstance(change, Remove):
+        return []
+    places = keyer.keys_of(change.subject)
+    return [RemoveStep(key, change.reason, change.scope, change.list, only_wide) for key, only_wide in places]

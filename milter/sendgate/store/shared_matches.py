@@ -19,9 +19,11 @@ from sendgate.store.shards import Shards
 def find_matches(shards: Shards, keyer: Keyer, address: Address, kinds: Container[Kind]) -> Matches:
     """Look an address up as the gate does, but in Redis. Raises StoreError."""
     wanted = list(lookup_texts(address, kinds))
-    matches = Matches([(text, keyer.key(text)) for text, _ in wanted])
-    keys = [key for _, key in matches.keys]
-    for (_, all_match), key, there in zip(wanted, keys, shards.at_keys(keys), strict=True):
+    places = [(text, one.key(text), all_match) for one in reversed(keyer.both) for text, all_match in wanted]
+    matches = Matches([(text, key) for text, _ in wanted for key in keyer.keys(text)])
+    # While the secret changes, entries move from the places that are read first.
+    at_places = shards.at_keys([key for _, key, _ in places])
+    for (_, key, all_match), there in zip(places, at_places, strict=True):
         for field, packed in there.items():
             label = shards.label(shards.layout.shard_of(key), field[KEY_OCTETS:])
             if all_match or label.mailbox_wide:

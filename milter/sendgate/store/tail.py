@@ -27,12 +27,18 @@ _PUT_SECONDS = 0.5
 
 
 class ChangeRecord(NamedTuple):
-    """One entry of a stream: its id, the id before it, the number of changes with it, and its rows."""
+    """One entry of a stream: its id, the id before it, the number of changes with it, and its rows.
+
+    secret: fingerprint of the secret that the shard is under from here on, if that changes; after: how many changes of
+    other shards are to be taken in before.
+    """
 
     id: bytes
     previous: bytes
     sequence: int
     rows: bytes
+    secret: bytes
+    after: dict[int, int]
 
 
 class Changes(NamedTuple):
@@ -117,7 +123,12 @@ def read_changes(shards: Shards, positions: Mapping[int, bytes], block_seconds: 
     by_name = {shards.names[shard].changes: shard for shard in positions}
     wanted = {name: positions[shard] for name, shard in by_name.items()}
     answer = shards.client.changes(wanted, ENTRIES_AT_ONCE, block_seconds)
-    return {
-        by_name[name]: [ChangeRecord(id_, entry[b"p"], int(entry[b"n"]), entry[b"c"]) for id_, entry in entries]
-        for name, entries in answer.items()
-    }
+    return {by_name[name]: [_record(id_, entry) for id_, entry in entries] for name, entries in answer.items()}
+
+
+def _record(id_: bytes, entry: Mapping[bytes, bytes]) -> ChangeRecord:
+    after = [int(number) for number in entry.get(b"a", b"").split()]
+    secret = entry.get(b"s", b"")
+    return ChangeRecord(
+        id_, entry[b"p"], int(entry[b"n"]), entry[b"c"], secret, dict(zip(after[::2], after[1::2], strict=True))
+    )

@@ -2,19 +2,24 @@
 -- Changes entries of one shard, all or none, and appends them to its stream of changes.
 --
 -- KEYS: meta, counts, labels, changes, then each bucket that is named below.
--- ARGV: epoch, octets of changes to keep, number of labels, (id, text) of each label,
+-- ARGV: epoch, octets of changes to keep, fingerprints of the secrets that the shard may be under ("" is: any), what a
+--       replica takes in before (shard and sequence number, ...), number of labels, (id, text) of each label,
 --       then (bucket as an index into KEYS, field, value expected, new value) of each change; "" is: not there.
 -- Answer: {1, sequence number} when done; {0, index of change, value found, ...} when a value is not as expected, and
 -- then nothing has changed.
 local meta, counts, labels, changes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local REMOVED = 128
 
-local state = redis.call('HMGET', meta, 'epoch', 'last', 'sequence', 'octets')
+local state = redis.call('HMGET', meta, 'epoch', 'last', 'sequence', 'octets', 'secret')
 if state[1] ~= ARGV[1] then
     return redis.error_reply('EPOCH of this shard is ' .. (state[1] or 'gone'))
 end
 
-local first = 4 + 2 * tonumber(ARGV[3])
+if ARGV[3] ~= '' and not string.find(ARGV[3], state[5], 1, true) then
+    return redis.error_reply('SECRET of this shard is another')
+end
+
+local first = 6 + 2 * tonumber(ARGV[5])
 local conflicts = {0}
 for at = first, #ARGV, 4 do
     local found = redis.call('HGET', KEYS[tonumber(ARGV[at])], ARGV[at + 1]) or ''
@@ -27,7 +32,7 @@ if #conflicts > 1 then
     return conflicts
 end
 
-for at = 4, first - 1, 2 do
+for at = 6, first - 1, 2 do
     redis.call('HSETNX', labels, ARGV[at], ARGV[at + 1])
 end
 
@@ -60,7 +65,11 @@ end
 local OVERHEAD = 64 -- octets, about, that a stream needs for an entry beside its rows
 local packed = table.concat(rows)
 local sequence = tonumber(state[3]) + #rows
-local id = redis.call('XADD', changes, '*', 'p', state[2], 'n', sequence, 'c', packed)
+local record = {'p', state[2], 'n', sequence, 'c', packed}
+if ARGV[4] ~= '' then
+    record[7], record[8] = 'a', ARGV[4]
+end
+local id = redis.call('XADD', changes, '*', unpack(record))
 local octets, keep = tonumber(state[4]) + #packed + OVERHEAD, tonumber(ARGV[2])
 while octets > keep do
     local oldest = redis.call('XRANGE', changes, '-', '+', 'COUNT', 2)
