@@ -13,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from sendgate.metrics import (
     CONTENT_TYPE,
     DECISION_BUCKETS_SECONDS,
+    RESYNC_CAUSES,
     CampaignLabels,
     StoreCollector,
     StoreFigures,
     exposition,
 )
+from sendgate.store.chain import Cause
 from unit import child
 
 _COUNT = """
@@ -26,6 +28,13 @@ from pathlib import Path
 from sendgate.metrics import Metrics
 metrics = Metrics(Path(sys.argv[1]), sys.argv[2], max_labels=2)
 exec(sys.argv[3])
+"""
+_FOLLOW = """
+import sys
+from pathlib import Path
+from sendgate.metrics import FollowMetrics
+metrics = FollowMetrics(Path(sys.argv[1]))
+exec(sys.argv[2])
 """
 _EVERYTHING = """
 metrics.recipients("spring", "reject", "trap")
@@ -63,7 +72,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 def test_the_exposition_has_the_metrics_of_the_design(tmp_path: Path) -> None:
     count(tmp_path, "worker-0", _EVERYTHING)
     text, content_type = exposition(
-        tmp_path, [StoreCollector(lambda: StoreFigures({"trap": 7, "manual": 2}, age_seconds=0.0, changes=9))]
+        tmp_path, [StoreCollector(lambda: StoreFigures({"trap": 7, "manual": 2}, age_seconds=0.5, changes=9, kept=3))]
     )
     lines = text.decode().splitlines()
     assert content_type == CONTENT_TYPE
@@ -81,7 +90,8 @@ def test_the_exposition_has_the_metrics_of_the_design(tmp_path: Path) -> None:
         "sendgate_store_up 1.0",
         'sendgate_entries{reason="trap"} 7.0',
         'sendgate_entries{reason="manual"} 2.0',
-        "sendgate_replica_age_seconds 0.0",
+        "sendgate_replica_age_seconds 0.5",
+        "sendgate_replica_kept_entries 3.0",
         "sendgate_replica_changes_total 9.0",
     ):
         assert line in lines
@@ -91,6 +101,45 @@ def test_a_store_that_cannot_be_read_is_told_and_has_no_figures(tmp_path: Path) 
     text = exposition(tmp_path, [StoreCollector(lambda: None)])[0].decode()
     assert "sendgate_store_up 0.0" in text
     assert "sendgate_entries" not in text
+
+
+def test_a_store_that_keeps_nothing_says_so(tmp_path: Path) -> None:
+    text = exposition(tmp_path, [StoreCollector(lambda: StoreFigures({}, age_seconds=0.0, changes=0))])[0].decode()
+    assert "sendgate_replica_kept_entries 0.0" in text.splitlines()
+
+
+def test_an_endless_age_is_told_as_such(tmp_path: Path) -> None:
+    figures = StoreFigures({}, age_seconds=float("inf"), changes=0)
+    assert "sendgate_replica_age_seconds +Inf" in exposition(tmp_path, [StoreCollector(lambda: figures)])[0].decode()
+
+
+def test_an_embedded_store_has_no_metrics_of_following(tmp_path: Path) -> None:
+    count(tmp_path, "worker-0", _EVERYTHING)
+    names = {name for name, _ in scrape(tmp_path)}
+    assert not names & {"sendgate_origin_up", "sendgate_resyncs_total"}
+
+
+def test_every_cause_of_a_resync_is_there_from_the_start(tmp_path: Path) -> None:
+    child.run(_FOLLOW, tmp_path, "")
+    samples = scrape(tmp_path)
+    assert [value(samples, "sendgate_resyncs_total", cause=cause) for cause in RESYNC_CAUSES] == [0] * 4
+    assert {Cause(cause) for cause in RESYNC_CAUSES} == set(Cause)
+
+
+def test_resyncs_are_counted_by_cause_over_restarts_of_the_follower(tmp_path: Path) -> None:
+    child.run(_FOLLOW, tmp_path, "metrics.resync('bootstrap'); metrics.resync('gap')")
+    child.run(_FOLLOW, tmp_path, "metrics.resync('gap')")
+    samples = scrape(tmp_path)
+    assert value(samples, "sendgate_resyncs_total", cause="bootstrap") == 1
+    assert value(samples, "sendgate_resyncs_total", cause="gap") == 2
+
+
+def test_whether_the_origin_is_followed_is_what_was_told_last(tmp_path: Path) -> None:
+    seen = []
+    for code in ("metrics.origin_up(True)", "metrics.origin_up(True); metrics.origin_up(False)", "pass"):
+        child.run(_FOLLOW, tmp_path, code)
+        seen.append(value(scrape(tmp_path), "sendgate_origin_up"))
+    assert seen == [1, 0, 0]
 
 
 def test_counts_of_all_processes_are_added_up(tmp_path: Path) -> None:

@@ -104,6 +104,63 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert given.campaign_id == "pod-7"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "lmdb:///srv/lists",
+        "redis://redis.example",
+        "redis://app@redis.example:6380/3",
+        "rediss://app:p%40ss@[::1]",
+        "redis+sentinel://one.example,two.example:26380/lists",
+        "rediss+cluster://one.example,two.example",
+    ],
+)
+def test_a_store_may_be_a_folder_or_any_kind_of_redis(tmp_path: Path, url: str) -> None:
+    assert load(written(tmp_path, f'store: {{url: "{url}"}}'), {}).store.url == url
+
+
+def test_all_about_a_shared_store_is_read(tmp_path: Path) -> None:
+    text = """
+        store:
+          url: rediss://app@redis.example
+          replica: /srv/replica
+          max_staleness: 12h
+          password_file: /run/secrets/redis
+          sentinel_password_file: /run/secrets/sentinel
+          tls_ca_file: /etc/ca.pem
+          tls_cert_file: /etc/cert.pem
+          tls_key_file: /etc/key.pem
+          timeout: 10s
+          prefix: sendgate-2.test_3
+          shards: 64
+          buckets: 1
+          history: 1GiB
+          resync_spread: 2m
+        """
+    store = load(written(tmp_path, text), {}).store
+    assert (store.replica, store.max_staleness, store.timeout) == ("/srv/replica", 12 * 3600, 10)
+    assert (store.password_file, store.sentinel_password_file) == ("/run/secrets/redis", "/run/secrets/sentinel")
+    assert (store.tls_ca_file, store.tls_cert_file, store.tls_key_file) == (
+        "/etc/ca.pem",
+        "/etc/cert.pem",
+        "/etc/key.pem",
+    )
+    assert (store.prefix, store.shards, store.buckets) == ("sendgate-2.test_3", 64, 1)
+    assert (store.history, store.resync_spread) == (2**30, 120)
+
+
+def test_a_shared_store_s_defaults_fit_each_other() -> None:
+    store = Settings().store
+    assert (store.prefix, store.shards, store.buckets) == ("sendgate", 16, 16384)
+    assert (store.timeout, store.history, store.resync_spread) == (5, 256 * 2**20, 10)
+    assert store.password_file is store.sentinel_password_file is None
+    assert store.tls_ca_file is store.tls_cert_file is store.tls_key_file is None
+
+
+def test_pods_that_must_copy_may_do_so_at_once(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "store: {resync_spread: 0}"), {}).store.resync_spread == 0
+
+
 def test_the_rules_are_what_a_decision_needs(tmp_path: Path) -> None:
     text = "actions: {default: hold, trap: discard}\nobserve: {all: true, lists: [new], campaigns: [spring]}\n"
     rules = load(written(tmp_path, text), {}).rules()
