@@ -18,6 +18,8 @@ from sendgate.metrics import (
     DECISIONS,
     RELOAD_RESULTS,
     RESTART_CAUSES,
+    RESYNC_CAUSES,
+    FollowMetrics,
     Metrics,
     StoreCollector,
     StoreFigures,
@@ -47,6 +49,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
     metrics.recipients("spring", "pass", "none")
     metrics.message("spring")
     metrics.trap_hit("spring")
+    FollowMetrics(folder).origin_up(True)
     body, _ = exposition(folder, [StoreCollector(lambda: StoreFigures({"trap": 1}, 0.0, 1))])
     found = {}
     for family in text_string_to_metric_families(body.decode()):
@@ -92,7 +95,8 @@ def test_the_scrape_configuration_is_one_of_prometheus(tmp_path: Path) -> None:
     ("column", "values"),
     [
         ("decision", set(DECISIONS)),
-        ("cause", set(RESTART_CAUSES)),
+        ("cause of a restart", set(RESTART_CAUSES)),
+        ("cause of a copy", set(RESYNC_CAUSES)),
         ("reason", {"none", *Cause} - {Cause.ENTRY}),
     ],
 )
