@@ -142,6 +142,8 @@ class StoreSettings(_Section):
     """A replica that is older turns every pass into 451 4.3.0; an embedded store is never stale."""
     hash_key_file: str | None = None
     """File with a secret (1 to 64 bytes): the store then holds keyed hashes instead of addresses."""
+    previous_hash_key_file: str | None = None
+    """File with the secret before the one in hash_key_file, for as long as entries are under it; both are looked up."""
     max_size: Octets = 64 * 2**30
     """Largest size that the store's file may grow to. Address space is reserved, not disk or memory."""
     sweep_every: Seconds = 3600

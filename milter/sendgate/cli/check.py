@@ -14,7 +14,7 @@ import yaml
 from sendgate.cli.options import ConfigOption, JsonOption, settings_of
 from sendgate.cli.output import print_json
 from sendgate.cli.problems import Exit, complain, tell
-from sendgate.cli.stores import open_for_reading, secret
+from sendgate.cli.stores import keyer, open_for_reading
 from sendgate.origin_url import is_shared, parse_origin_url
 from sendgate.settings import Settings
 from sendgate.settings_file import SettingsError
@@ -28,7 +28,7 @@ def check_config(context: typer.Context, as_json: JsonOption = False, config: Co
     """
     try:
         settings = settings_of(context, config)
-        secret(settings)
+        keyer(settings)
         warnings = _check_store(settings)
     except (SettingsError, StoreError) as error:
         if as_json:

@@ -95,4 +95,4 @@ def _opened(settings: Settings, dry_run: bool) -> Iterator[Repair]:
         stack.callback(environment.close)
         shards = stores.connect(settings, empty=True)
         stack.callback(shards.client.close)
-        yield Repair(shards, environment, stores.secret(settings), dry_run=dry_run)
+        yield Repair(shards, environment, stores.keyer(settings).secrets, dry_run=dry_run)

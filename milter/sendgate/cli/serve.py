@@ -77,7 +77,7 @@ def _supervise(settings: Settings, ground: Ground, entries: int) -> None:
 
 def _plan(settings: Settings, ground: Ground) -> Plan:
     """Everything that is to run, with these settings. Raises SettingsError."""
-    keyer = Keyer(stores.secret(settings))
+    keyer = stores.keyer(settings)
     return Plan(
         workers=settings.milter.workers or os.cpu_count() or 1,
         worker_memory=settings.milter.worker_memory,
@@ -204,7 +204,7 @@ def _look_at_store(settings: Settings) -> int:
 
     The replica of a shared origin may still be missing: it is made then, and recipients are answered 451 until it is.
     """
-    keyer = Keyer(stores.secret(settings))
+    keyer = stores.keyer(settings)
     try:
         with closing(stores.open_served(settings, keyer)) as replica:
             return sum(replica.count().values())

@@ -108,7 +108,7 @@ def follow(control: int, settings: Settings, metrics: FollowMetrics) -> None:
     plan = FollowPlan(
         connect=lambda: stores.connect(settings),
         folder=stores.replica_folder(settings),
-        secret=stores.secret(settings),
+        secret=stores.keyer(settings).secrets,
         max_size=settings.store.max_size,
         spread=settings.store.resync_spread,
         audit=settings.store.audit,

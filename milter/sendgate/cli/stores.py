@@ -1,6 +1,6 @@
 """Opening the store that the settings name: embedded, or shared with its replica in this pod.
 
-In: settings. Out: the secret, the folder to serve from, an open origin.
+In: settings. Out: the keyer, the folder to serve from, an open origin.
 Refused: `SettingsError` for the secret and other files, `StoreError` for the store.
 """
 
@@ -27,14 +27,17 @@ from sendgate.store.shards import Shards, open_shards
 from sendgate.store.shared import SharedOrigin
 
 
-def secret(settings: Settings) -> bytes:
-    """The secret of store.hash_key_file, or b"" when there is none. Raises SettingsError."""
-    if settings.store.hash_key_file is None:
-        return b""
-    value = _read("hash_key_file", settings.store.hash_key_file)
-    if not 1 <= len(value) <= 64:
-        raise SettingsError([f"store.hash_key_file: must hold 1 to 64 bytes, holds {len(value)}"])
-    return value
+def keyer(settings: Settings) -> Keyer:
+    """Makes keys with the secret of store.hash_key_file and, while it changes, the one before. Raises SettingsError."""
+    secret = _secret("hash_key_file", settings.store.hash_key_file)
+    if settings.store.previous_hash_key_file is None:
+        return Keyer(secret)
+    previous = _secret("previous_hash_key_file", settings.store.previous_hash_key_file)
+    if not secret:
+        raise SettingsError(["store.previous_hash_key_file: needs store.hash_key_file, which holds the new secret"])
+    if previous == secret:
+        raise SettingsError(["store.previous_hash_key_file: holds the same secret as store.hash_key_file"])
+    return Keyer(secret, Keyer(previous))
 
 
 def shared(settings: Settings) -> bool:
@@ -86,7 +89,7 @@ def access(settings: Settings) -> Access:
 
 def open_replica_environment(settings: Settings) -> Environment:
     """This pod's replica of a shared origin, open for reading. Raises StoreError."""
-    return Environment(served_folder(settings), settings.store.max_size, secret(settings), write=False)
+    return Environment(served_folder(settings), settings.store.max_size, keyer(settings).secrets, write=False)
 
 
 def connect(settings: Settings, *, create: bool = False, empty: bool = False) -> Shards:
@@ -95,7 +98,7 @@ def connect(settings: Settings, *, create: bool = False, empty: bool = False) ->
     wanted = Layout(store.prefix, store.shards, store.buckets)
     client = RedisClient(access(settings))
     try:
-        return open_shards(client, wanted, secret(settings), store.history, create=create, empty=empty)
+        return open_shards(client, wanted, keyer(settings).secrets, store.history, create=create, empty=empty)
     except BaseException:
         client.close()
         raise
@@ -122,7 +125,7 @@ def open_replica_origin(settings: Settings) -> Iterator[Explains]:
         with open_for_reading(settings) as origin:
             yield origin
         return
-    with closing(ReplicaOrigin(open_replica_environment(settings), Keyer(secret(settings)))) as replica:
+    with closing(ReplicaOrigin(open_replica_environment(settings), keyer(settings))) as replica:
         yield replica
 
 
@@ -147,21 +150,29 @@ def exists(settings: Settings) -> bool:
 def _origin(settings: Settings, *, write: bool, create: bool) -> Origin:
     if not shared(settings):
         return _embedded(settings, _embedded_folder(settings), write=write, create=create)
-    keyer = Keyer(secret(settings))
     shards = connect(settings, create=create)
     if not write and None in shards.marks:  # what is gone must not look like entries that are not there
         shards.client.close()
         raise shards.lost(shards.marks.index(None))
-    return SharedOrigin(shards, keyer, settings.match_by_list(), sweep_lease_seconds=settings.store.sweep_every)
+    matching, lease_seconds = settings.match_by_list(), settings.store.sweep_every
+    return SharedOrigin(shards, keyer(settings), matching, sweep_lease_seconds=lease_seconds)
 
 
 def _embedded(settings: Settings, place: Path, *, write: bool, create: bool) -> Origin:
-    keyer = Keyer(secret(settings))
-    return EmbeddedOrigin(place, keyer, settings.store.max_size, settings.match_by_list(), write=write, create=create)
+    max_size, matching = settings.store.max_size, settings.match_by_list()
+    return EmbeddedOrigin(place, keyer(settings), max_size, matching, write=write, create=create)
 
 
 def _embedded_folder(settings: Settings) -> Path:
     return Path(settings.store.url.removeprefix("lmdb://"))
+
+
+def _secret(name: str, path: str | None) -> bytes:
+    """The secret in a file; b"" for no file."""
+    value = _read(name, path)
+    if path is not None and not 1 <= len(value) <= 64:
+        raise SettingsError([f"store.{name}: must hold 1 to 64 bytes, holds {len(value)}"])
+    return value
 
 
 def _read(name: str, path: str | None) -> bytes:
