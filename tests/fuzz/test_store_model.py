@@ -1,4 +1,4 @@
-"""Any sequence of changes leaves the store with just what a plain dict would have; with and without a secret key."""
+"""Any sequence of changes leaves an origin with just what a plain dict would have; with and without a secret key."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hypothesis import example, given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from fuzz.model import Model
 from fuzz.strategies import names, reasons, scopes
 from sendgate.entry import MAILBOX_WIDE, Add, Entry, Origin, Reason, Remove, RemoveList, parse_subject
-from store.parts import EmbeddedLists, load
+from store.parts import EmbeddedLists, Lists, SharedLists, load
 
 _ADDRESSES = [
     "user@example.com",
@@ -54,11 +55,11 @@ _entries = st.builds(
 )
 _few = st.lists(_entries, max_size=6)
 
-Step = Callable[[EmbeddedLists, Model], None]
+Step = Callable[[Lists, Model], None]
 
 
 def add(entries: list[Entry]) -> Step:
-    def step(lists: EmbeddedLists, model: Model) -> None:
+    def step(lists: Lists, model: Model) -> None:
         lists.origin.apply([Add(entry) for entry in entries])
         for entry in entries:
             model.add(entry)
@@ -67,7 +68,7 @@ def add(entries: list[Entry]) -> Step:
 
 
 def remove(change: Remove) -> Step:
-    def step(lists: EmbeddedLists, model: Model) -> None:
+    def step(lists: Lists, model: Model) -> None:
         before = len(model.entries)
         model.remove(change.subject, change.reason, change.list)
         assert lists.origin.apply([change]).removed == before - len(model.entries)
@@ -76,7 +77,7 @@ def remove(change: Remove) -> Step:
 
 
 def remove_list(name: str) -> Step:
-    def step(lists: EmbeddedLists, model: Model) -> None:
+    def step(lists: Lists, model: Model) -> None:
         lists.origin.apply([RemoveList(name)])
         model.keep([entry for entry in model.entries.values() if entry.list != name])
 
@@ -84,7 +85,7 @@ def remove_list(name: str) -> Step:
 
 
 def load_some(entries: list[Entry], dry_run: bool) -> Step:
-    def step(lists: EmbeddedLists, model: Model) -> None:
+    def step(lists: Lists, model: Model) -> None:
         load(lists, ((entry.subject, entry) for entry in entries), dry_run=dry_run)
         for entry in entries if not dry_run else []:
             model.add(entry)
@@ -93,7 +94,7 @@ def load_some(entries: list[Entry], dry_run: bool) -> Step:
 
 
 def replace_list(entries: list[Entry], name: str) -> Step:
-    def step(lists: EmbeddedLists, model: Model) -> None:
+    def step(lists: Lists, model: Model) -> None:
         new = [replace(entry, list=name) for entry in entries]
         load(lists, ((entry.subject, entry) for entry in new), replace=name, force=True)
         model.replace_list(name, new)
@@ -102,7 +103,7 @@ def replace_list(entries: list[Entry], name: str) -> Step:
 
 
 def sweep(now: int) -> Step:
-    def step(lists: EmbeddedLists, model: Model) -> None:
+    def step(lists: Lists, model: Model) -> None:
         lists.sweep(now)
         model.keep([entry for entry in model.entries.values() if entry.expires is None or entry.expires > now])
 
@@ -120,7 +121,7 @@ _steps = st.one_of(
 )
 
 
-def assert_alike(lists: EmbeddedLists, model: Model, secret: bytes) -> None:
+def assert_alike(lists: Lists, model: Model, secret: bytes) -> None:
     scanned = list(lists.origin.scan())
     if secret:
         assert all(one.subject.text.startswith("key:") for one in scanned)
@@ -133,20 +134,35 @@ def assert_alike(lists: EmbeddedLists, model: Model, secret: bytes) -> None:
     for address in _ADDRESSES:
         found = Counter((one.reason, one.scope, one.list, one.expires) for one in lists.lookup(address))
         assert found == model.lookup(address), address
+    if isinstance(lists, SharedLists):
+        assert lists.replica_rows() == lists.origin_rows()
+        assert (lists.replica.count(), lists.replica.position()) == (lists.origin.counts(), lists.origin.position())
 
 
-@given(st.lists(_steps, max_size=8), st.sampled_from([b"", b"secret"]))
+_any_steps = st.lists(_steps, max_size=8)
+_secrets = st.sampled_from([b"", b"secret"])
+_EXAMPLES = settings.default.max_examples if settings.default else 300
+
+
+@given(_any_steps, _secrets)
 @example([add([Entry(parse_subject("user@"), Reason.TRAP)])], b"")
-@settings(max_examples=settings.default.max_examples // 3 if settings.default else 100)
-def test_the_store_is_what_a_dict_would_be(steps: list[Step], secret: bytes) -> None:
+@settings(max_examples=_EXAMPLES // 3)
+def test_an_embedded_store_is_what_a_dict_would_be(steps: list[Step], secret: bytes) -> None:
+    assert_like_a_dict(EmbeddedLists, steps, secret)
+
+
+@given(_any_steps, _secrets)
+@settings(max_examples=_EXAMPLES // 5)
+def test_a_shared_origin_is_what_a_dict_would_be(steps: list[Step], secret: bytes) -> None:
+    assert_like_a_dict(partial(SharedLists, buckets=2), steps, secret)
+
+
+def assert_like_a_dict(opens: Callable[..., Lists], steps: list[Step], secret: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        lists, model = EmbeddedLists(Path(folder), secret), Model()
-        try:
-            for step in steps:
-                step(lists, model)
-                assert_alike(lists, model, secret)
-        finally:
-            lists.close()
-        again = EmbeddedLists(Path(folder), secret)
+        lists, model = opens(Path(folder) / "lists", secret), Model()
+        for step in steps:
+            step(lists, model)
+            assert_alike(lists, model, secret)
+        again = lists.again(secret)
         assert_alike(again, model, secret)
         again.close()

@@ -96,12 +96,17 @@ class SharedLists:
     """The shared origin on a real server, and a replica that has caught up whenever it is asked."""
 
     def __init__(
-        self, folder: Path, secret: bytes = b"", match_by_list: Mapping[str, bool] | None = None, prefix: str = ""
+        self,
+        folder: Path,
+        secret: bytes = b"",
+        match_by_list: Mapping[str, bool] | None = None,
+        prefix: str = "",
+        buckets: int = BUCKETS,
     ) -> None:
         self.folder = folder
         self.prefix = prefix or f"test-{uuid.uuid4()}"
         self.keyer = Keyer(secret)
-        self.shards = shards_of(self.prefix, secret)
+        self.shards = shards_of(self.prefix, secret, buckets)
         self.origin = SharedOrigin(self.shards, self.keyer, match_by_list)
         copy_lists(self.shards, folder, secret, MAX_SIZE, None, lambda _copied, _entries: None)
         self._environment = Environment(folder, MAX_SIZE, secret, write=True)
@@ -156,11 +161,11 @@ class SharedLists:
         return {shard: mark.last for shard, mark in ours.items() if there[shard] != mark}
 
 
-def shards_of(prefix: str, secret: bytes = b"") -> Shards:
+def shards_of(prefix: str, secret: bytes = b"", buckets: int = BUCKETS) -> Shards:
     """Lists on the tests' server over a connection of their own; they are made when they are not there."""
     client = RedisClient(Access(parse_origin_url(shared_server().url)))
     try:
-        return open_shards(client, Layout(prefix, SHARDS, BUCKETS), secret, HISTORY, create=True)
+        return open_shards(client, Layout(prefix, SHARDS, buckets), secret, HISTORY, create=True)
     except BaseException:
         client.close()
         raise
