@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import cpu, growth, imports, memory, propagation, throughput
+from bench import cpu, growth, imports, memory, propagation, shared, throughput
 from bench.report import Report, progress, save
 from bench.scale import DEFAULT, FULL, QUICK, Scale
 from trial.mta import TrialError
@@ -24,6 +24,7 @@ MEASURES: dict[str, Callable[[Scale], Report]] = {
     "memory": memory.run,
     "import": imports.run,
     "propagation": propagation.run,
+    "shared": shared.run,
 }
 
 

@@ -39,11 +39,11 @@ def run(scale: Scale) -> Report:
     with ExitStack() as stack:
         folder = stack.enter_context(places.folder())
         stores = [_make(folder / str(size), size) for size in scale.growth]
-        octets = [_octets_an_entry(store, size) for store, size in zip(stores, scale.growth, strict=True)]
+        octets = [octets_an_entry(store, size) for store, size in zip(stores, scale.growth, strict=True)]
         replicas = [open_replica(store, Keyer(), lists.MAX_SIZE) for store in stores]
         for replica in replicas:
             stack.callback(replica.close)
-        seconds = _measure(replicas, scale.growth)
+        seconds = measure(replicas, scale.growth)
     for size, spent, both in zip(scale.growth, seconds, octets, strict=True):
         _add(report, size, spent, spent / seconds[0], both)
     report.targets.append(Target("lookup, last size to first", seconds[-1] / seconds[0], GROWTH_LIMIT))
@@ -56,7 +56,7 @@ def _make(store: Path, size: int) -> Path:
     return lists.fill(store, size)
 
 
-def _octets_an_entry(store: Path, size: int) -> tuple[float, float]:
+def octets_an_entry(store: Path, size: int) -> tuple[float, float]:
     """Of the keys' pages and of the whole file. Reads the file once, so that it is in memory from then on."""
     with lmdb.open(str(store), readonly=True, max_dbs=16, lock=False) as environment:
         keys = environment.open_db(b"keys", create=False)
@@ -70,7 +70,7 @@ def _octets_an_entry(store: Path, size: int) -> tuple[float, float]:
     return pages * stat["psize"] / size, file.stat().st_size / size
 
 
-def _measure(replicas: list[Replica], sizes: tuple[int, ...]) -> list[float]:
+def measure(replicas: list[Replica], sizes: tuple[int, ...]) -> list[float]:
     """Median CPU seconds of a lookup in each replica; all take turns."""
     spent: list[list[float]] = [[] for _ in replicas]
     for number in range(ROUNDS + 1):

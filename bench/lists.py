@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sendgate.entry import Entry, Origin, Reason, Subject, parse_subject
 from sendgate.keys import Keyer
@@ -49,7 +50,7 @@ def fill(folder: Path, count: int) -> Path:
     """Make a store with the first `count` addresses. Returns its folder."""
     origin = EmbeddedOrigin(folder, Keyer(), MAX_SIZE)
     try:
-        origin.load(_rows(count), LoadOptions(), lambda *_: None)
+        origin.load(rows(count), LoadOptions(), lambda *_: None)
     finally:
         origin.close()
     return folder
@@ -62,7 +63,9 @@ def write(path: Path, count: int) -> Path:
     return path
 
 
-def _rows(count: int) -> Iterator[tuple[Subject, Entry]]:
-    like = Entry(parse_subject(address(0)), Reason.HARD_BOUNCE, origin=Origin.IMPORT, created=int(time.time()))
-    for number in range(count):
+def rows(count: int, first: int = 0, **details: Any) -> Iterator[tuple[Subject, Entry]]:
+    """So many rows of an import, from the address of this number on; `details` of all their entries."""
+    given = {"origin": Origin.IMPORT, "created": int(time.time()), **details}
+    like = Entry(parse_subject(address(0)), Reason.HARD_BOUNCE, **given)
+    for number in range(first, first + count):
         yield parse_subject(address(number)), like

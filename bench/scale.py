@@ -14,7 +14,7 @@ class Scale:
 
     messages: of one recipient, in each turn; bulk_messages: of 50. growth: list sizes, smallest first.
     memory_messages: sent before memory is read. import_sizes: addresses in a file, smallest first.
-    propagation_tries: additions and removals at each number of followers.
+    propagation_tries: additions and removals at each number of followers. shared_sizes: entries of a shared origin.
     """
 
     list_size: int
@@ -25,10 +25,19 @@ class Scale:
     memory_messages: int
     import_sizes: tuple[int, ...]
     propagation_tries: int
+    shared_sizes: tuple[int, ...]
 
 
-QUICK = Scale(100_000, 2, 800, 60, (10_000, 100_000, 300_000), 5_000, (100_000, 300_000), 30)
-DEFAULT = Scale(1_000_000, 5, 2_000, 150, (100_000, 1_000_000, 10_000_000), 100_000, (1_000_000,), 200)
+QUICK = Scale(100_000, 2, 800, 60, (10_000, 100_000, 300_000), 5_000, (100_000, 300_000), 30, (100_000,))
+DEFAULT = Scale(1_000_000, 5, 2_000, 150, (100_000, 1_000_000, 10_000_000), 100_000, (1_000_000,), 200, (1_000_000,))
 FULL = Scale(
-    1_000_000, 9, 4_000, 300, (100_000, 1_000_000, 10_000_000, 50_000_000), 100_000, (1_000_000, 10_000_000), 500
+    1_000_000,
+    9,
+    4_000,
+    300,
+    (100_000, 1_000_000, 10_000_000, 50_000_000),
+    100_000,
+    (1_000_000, 10_000_000),
+    500,
+    (1_000_000, 10_000_000),
 )
