@@ -36,10 +36,11 @@ SHOWN_BAD_LINES = 20
 
 @dataclass(slots=True)
 class BadLines:
-    """Counts bad lines, shows the first, writes all to a file if there is one."""
+    """Counts bad lines, shows the first, writes all to a file if there is one. hint: where to see all, without one."""
 
     file: TextIO | None = None
     count: int = 0
+    hint: str = "; --errors FILE writes all"
 
     def __call__(self, line: BadLine) -> None:
         self.count += 1
@@ -51,8 +52,8 @@ class BadLines:
     def conclude(self) -> None:
         """Say how many were not shown."""
         if self.count > SHOWN_BAD_LINES:
-            where = f"all are in {self.file.name}" if self.file else "--errors FILE writes all"
-            complain(f"{self.count:,} bad lines, of which the first {SHOWN_BAD_LINES} are shown; {where}")
+            where = f"; all are in {self.file.name}" if self.file else self.hint
+            complain(f"{self.count:,} bad lines, of which the first {SHOWN_BAD_LINES} are shown{where}")
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from sendgate.cli.exporting import export
 from sendgate.cli.importing import import_
 from sendgate.cli.options import ConfigOption
 from sendgate.cli.problems import EXPECTED, Exit, complain, tell
+from sendgate.cli.rekey import rekey
 from sendgate.cli.remove import remove
 from sendgate.cli.repair import repair
 from sendgate.cli.stats import lists, stats
@@ -68,6 +69,7 @@ app.command("remove")(remove)
 app.command("import")(import_)
 app.command("export")(export)
 app.command("explain")(explain)
+app.command("rekey")(rekey)
 app.command("repair")(repair)
 app.command("stats")(stats)
 app.command("lists")(lists)

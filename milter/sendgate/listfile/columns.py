@@ -171,6 +171,16 @@ class Likes:
         return name
 
 
+class SubjectsOnly(Likes):
+    """For a file of which only the subjects matter: whatever else a line says, it has the same entry as the others."""
+
+    def __init__(self) -> None:
+        super().__init__(Defaults(now=0, reason=Reason.MANUAL))
+
+    def entry(self, values: Values) -> Entry:  # noqa: ARG002 - they do not matter
+        return super().entry((None,) * len(ATTRIBUTES))
+
+
 def _plain(name: str) -> str:
     return "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
 

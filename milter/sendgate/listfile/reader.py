@@ -19,7 +19,7 @@ import codecs
 from collections.abc import Callable, Iterator
 
 from sendgate.entry import Entry, EntryError, Subject, parse_subject
-from sendgate.listfile.columns import Defaults, Likes
+from sendgate.listfile.columns import Defaults, Likes, SubjectsOnly
 from sendgate.listfile.errors import ListFileError
 from sendgate.listfile.formats import Format, format_by_content, format_by_name
 from sendgate.listfile.lines import Block, ReportBad, read_blocks, report
@@ -38,11 +38,12 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class ListReader:
     """The rows of one file, once.
 
+    defaults: what lines get that do not say; None when only their subjects matter.
     lines: how many were read so far; ignored: columns that mean nothing here; watch: called after each block of
     lines.
     """
 
-    def __init__(self, source: Source, file_format: Format | None, defaults: Defaults, bad: ReportBad) -> None:
+    def __init__(self, source: Source, file_format: Format | None, defaults: Defaults | None, bad: ReportBad) -> None:
         if source.head.startswith(_UTF16):
             raise ListFileError(f"{source.name}: UTF-16; save it as UTF-8")
         self.format = file_format or format_by_name(source.name) or format_by_content(source.head)
@@ -50,7 +51,7 @@ class ListReader:
         self.ignored: list[str] = []
         self.watch: Watch = lambda: None
         self._source = source
-        self._likes = Likes(defaults)
+        self._likes = SubjectsOnly() if defaults is None else Likes(defaults)
         self._bad = bad
 
     def __iter__(self) -> Iterator[Row]:

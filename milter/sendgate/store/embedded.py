@@ -15,9 +15,10 @@ from sendgate.keys import Keyer
 from sendgate.store.bulk import BulkLoad
 from sendgate.store.environment import Environment, Transaction, translated
 from sendgate.store.matches import Matches, find_matches
-from sendgate.store.origin import Applied, LoadOptions, Progress, label_of
+from sendgate.store.origin import Applied, LoadOptions, Progress, Rekeyed, label_of
 from sendgate.store.record import EXPIRY, NUMBER, Label, Record, details_of, entry, unpack_details, unpack_records
-from sendgate.store.replica import read_counts, read_kind, read_label, read_position
+from sendgate.store.rekey_embedded import EmbeddedRekey
+from sendgate.store.replica import read_counts, read_kinds, read_label, read_position
 from sendgate.store.writer import Writer
 
 SWEEP_BATCH = 10_000
@@ -64,6 +65,9 @@ class EmbeddedOrigin:
         loader = BulkLoad(self._environment, active, self.label, options, progress)
         return loader.run(rows)
 
+    def rekey(self, subjects: Iterable[Subject], progress: Progress, *, dry_run: bool) -> Rekeyed:
+        return EmbeddedRekey(self._environment, self._keyer, progress, dry_run=dry_run).run(subjects)
+
     def get(self, subject: Subject) -> list[Entry]:
         entries = []
         with self._environment.begin() as txn:
@@ -107,8 +111,7 @@ class EmbeddedOrigin:
     def kinds(self) -> dict[Kind, int]:
         """Entries by kind of subject; kinds without entries are left out."""
         with self._environment.begin() as txn:
-            counts = {kind: read_kind(txn, self._environment, kind) for kind in Kind}
-            return {kind: count for kind, count in counts.items() if count}
+            return read_kinds(txn, self._environment)
 
     def size(self) -> int:
         """Octets of the file."""

@@ -33,6 +33,21 @@ class Applied:
         self.removed += other.removed
 
 
+@dataclass(slots=True)
+class Rekeyed:
+    """What a change of the secret did, in entries, or would do.
+
+    changed: whether the store was under the secret before; moved: entries that were; merged: how many of those were
+    under both; already: entries that were named, and under the current one before; unnamed: all that were not named.
+    """
+
+    changed: bool = False
+    moved: int = 0
+    merged: int = 0
+    already: int = 0
+    unnamed: int = 0
+
+
 class Row(NamedTuple):
     """One line of a mass import: a subject, and an entry with all the rest, shared by many lines."""
 
@@ -91,6 +106,12 @@ class Origin(Explains, Protocol):
 
     def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
         """Add many entries; with `replace`, then remove the others of that list. Raises StoreError, ShrinkError."""
+
+    def rekey(self, subjects: Iterable[Subject], progress: Progress, *, dry_run: bool) -> Rekeyed:
+        """Have the store under the current secret, and move there what the subjects name. Raises StoreError.
+
+        Every entry is in force at every moment; cut short, the same again does the rest.
+        """
 
     def get(self, subject: Subject) -> list[Entry]:
         """The entries about exactly this subject (or its mailbox)."""

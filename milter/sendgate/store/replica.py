@@ -183,5 +183,11 @@ def read_kind(txn: Transaction, environment: Environment, kind: Kind) -> int:
     return int(COUNT.unpack(txn.get(kind_name(kind), COUNT.pack(0), db=environment.databases["meta"]))[0])
 
 
+def read_kinds(txn: Transaction, environment: Environment) -> dict[Kind, int]:
+    """Entries by kind of subject; kinds without entries are left out."""
+    counts = {kind: read_kind(txn, environment, kind) for kind in Kind}
+    return {kind: count for kind, count in counts.items() if count}
+
+
 def read_position(txn: Transaction, environment: Environment) -> int:
     return int(COUNT.unpack(txn.get(b"position", COUNT.pack(0), db=environment.databases["meta"]))[0])

@@ -20,8 +20,9 @@ from sendgate.keys import Keyer
 from sendgate.store.errors import SecretChangedError, StoreError
 from sendgate.store.layout import KEY_OCTETS, entry_of, kind_of_code, unpack_value, value_of
 from sendgate.store.matches import Matches
-from sendgate.store.origin import Applied, LoadOptions, Progress, label_of
+from sendgate.store.origin import Applied, LoadOptions, Progress, Rekeyed, label_of
 from sendgate.store.record import Label
+from sendgate.store.rekey_shared import SharedRekey
 from sendgate.store.shards import Shards, secret_of
 from sendgate.store.shared_batch import AddStep, Batch, RemoveStep, Step
 from sendgate.store.shared_load import SharedLoad
@@ -65,7 +66,11 @@ class SharedOrigin:
             return self._apply(all_of_them)
 
     def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
+        self.shards.look()
         return SharedLoad(self.shards, self._active(), self.label, options, progress).run(rows)
+
+    def rekey(self, subjects: Iterable[Subject], progress: Progress, *, dry_run: bool) -> Rekeyed:
+        return SharedRekey(self.shards, self._keyer, self.kinds(), progress, dry_run=dry_run).run(subjects)
 
     def get(self, subject: Subject) -> list[Entry]:
         places = self._keyer.keys_of(subject)

@@ -1,0 +1,84 @@
+"""Lists while their secret changes: opened with two secrets, over either origin.
+
+In: a folder, and the current and the previous secret. Out: `Lists` of `parts`, with which a change can be watched.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from sendgate.address import parse
+from sendgate.entry import Entry, Found, parse_subject
+from sendgate.keys import Keyer
+from sendgate.origin_url import parse_origin_url
+from sendgate.store.copying import copy_lists
+from sendgate.store.embedded import EmbeddedOrigin
+from sendgate.store.environment import Environment
+from sendgate.store.followed import FollowedReplica
+from sendgate.store.layout import Layout
+from sendgate.store.origin import Rekeyed
+from sendgate.store.redis_client import Access, RedisClient
+from sendgate.store.replica import Replica
+from sendgate.store.shards import Shards, open_shards
+from sendgate.store.shared import SharedOrigin
+from store.parts import BUCKETS, HISTORY, MAX_SIZE, SHARDS, EmbeddedLists, SharedLists, shared_server
+
+OLD, NEW, OTHER = b"the secret before", b"the secret from now on", b"a third one"
+BOTH = Keyer(NEW, Keyer(OLD))
+ONLY_OLD, ONLY_NEW = Keyer(OLD), Keyer(NEW)
+
+TwoKeyLists = EmbeddedLists | SharedLists
+
+
+class Embedded(EmbeddedLists):
+    """The embedded store, by any keyer."""
+
+    def __init__(self, folder: Path, keyer: Keyer) -> None:
+        self.folder = folder
+        self.keyer = keyer
+        self.origin = EmbeddedOrigin(folder, keyer, MAX_SIZE)
+        self.replica = Replica(self.origin._environment, keyer)
+
+
+class Shared(SharedLists):
+    """The shared origin, by any keyer, with a replica of its own."""
+
+    def __init__(self, folder: Path, keyer: Keyer) -> None:
+        self.folder = folder
+        self.prefix = folder.name
+        self.keyer = keyer
+        self.shards = open_lists(self.prefix, keyer)
+        self.origin = SharedOrigin(self.shards, keyer)
+        shutil.rmtree(folder, ignore_errors=True)
+        copy_lists(self.shards, folder, keyer.secrets, MAX_SIZE, None, lambda _copied, _entries: None)
+        self._environment = Environment(folder, MAX_SIZE, keyer.secrets, write=True)
+        self.followed = FollowedReplica(self._environment, self.shards)
+        self.replica = Replica(self._environment, keyer)
+
+    def found_in_replica(self, address: str) -> list[Found]:
+        """What is found now, without catching up before."""
+        return self.replica.lookup(parse(address))
+
+
+def open_lists(prefix: str, keyer: Keyer) -> Shards:
+    """The lists of a prefix on the tests' server, made where there are none."""
+    client = RedisClient(Access(parse_origin_url(shared_server().url)))
+    try:
+        return open_shards(client, Layout(prefix, SHARDS, BUCKETS), keyer.secrets, HISTORY, create=True)
+    except BaseException:
+        client.close()
+        raise
+
+
+def rekey(lists: TwoKeyLists, subjects: Iterable[str], *, dry_run: bool = False) -> Rekeyed:
+    """Change the secret of lists, and move what is named."""
+    given = map(parse_subject, subjects)
+    return lists.origin.rekey(given, lambda _phase, _done, _all: None, dry_run=dry_run)
+
+
+def told(entry: Entry) -> tuple[object, ...]:
+    """All of an entry but what tells its key."""
+    identity = (entry.subject.kind, entry.reason, entry.scope, entry.list)
+    return (*identity, entry.origin, entry.created, entry.expires, entry.strikes, entry.note)
