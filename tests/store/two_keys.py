@@ -53,9 +53,13 @@ class Shared(SharedLists):
         self.origin = SharedOrigin(self.shards, keyer)
         shutil.rmtree(folder, ignore_errors=True)
         copy_lists(self.shards, folder, keyer.secrets, MAX_SIZE, None, lambda _copied, _entries: None)
-        self._environment = Environment(folder, MAX_SIZE, keyer.secrets, write=True)
+        self.use(folder)
+
+    def use(self, folder: Path) -> None:
+        """Go by the replica in a folder from now on."""
+        self._environment = Environment(folder, MAX_SIZE, self.keyer.secrets, write=True)
         self.followed = FollowedReplica(self._environment, self.shards)
-        self.replica = Replica(self._environment, keyer)
+        self.replica = Replica(self._environment, self.keyer)
 
     def found_in_replica(self, address: str) -> list[Found]:
         """What is found now, without catching up before."""
