@@ -86,7 +86,7 @@ def test_a_store_of_another_secret(stopped: Gate) -> None:
     stopped.config.write_text(
         stopped.config.read_text().replace("store:\n", f"store:\n  hash_key_file: {stopped.folder}/secret\n")
     )
-    refused(stopped, EXIT_STORE, "written with another store.hash_key_file")
+    refused(stopped, EXIT_STORE, "written without store.hash_key_file")
 
 
 def test_a_secret_that_is_not_there(stopped: Gate) -> None:

@@ -25,6 +25,7 @@ from sendgate.store.errors import (
     WrongKeyError,
 )
 from sendgate.store.record import FORMAT
+from sendgate.store.verification import verify_store
 
 if TYPE_CHECKING:
     Transaction = lmdb.Transaction[bytes]
@@ -47,6 +48,9 @@ _DAMAGED = (
 _FULL = (lmdb.MapFullError, lmdb.DiskError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK_LOOKS, _LOCK_LOOK_SECONDS = 5, 0.002
+_LENGTH_SECONDS, _LENGTH_LOOK_SECONDS = 1.0, 0.005
+_sound_though_short: set[tuple[int, int, int, int]] = set()
+"""Files that were walked through: device, inode, size, missing octets."""
 _NEARLY_FULL_OCTETS = 2**20
 
 
@@ -69,7 +73,7 @@ class Environment:
         with translated(folder):
             self._open(max_size, write, create)
             try:
-                self._check(create)
+                self._check(write=write, create=create)
             except BaseException:
                 self.env.close()
                 raise
@@ -94,8 +98,10 @@ class Environment:
         self.psize = int(self.env.stat()["psize"])
         self.env.reader_check()
 
-    def _check(self, create: bool) -> None:
+    def _check(self, *, write: bool, create: bool) -> None:
         self.check_length()
+        if write:
+            self._lengthen()
         self.check_lock()
         stat = self.file.stat()
         self.identity = (stat.st_dev, stat.st_ino)
@@ -136,10 +142,44 @@ class Environment:
         return active
 
     def check_length(self) -> None:
-        """Raise StoreCorruptError when the file is shorter than its pages: reading on would be a bus error."""
+        """Raise StoreCorruptError when the file lacks pages that are in use: reading on would be a bus error.
+
+        LMDB never writes pages that a transaction took and gave back, so a sound file may end before the last page
+        that was ever given out. Writers lengthen it right after they commit. Where that did not happen, because one
+        was killed in between, the file is walked through.
+        """
+        patience_ends = time.monotonic() + _LENGTH_SECONDS
+        while missing := self._missing_octets():
+            if time.monotonic() > patience_ends:
+                self._walk(missing)
+                return
+            time.sleep(_LENGTH_LOOK_SECONDS)
+
+    def _missing_octets(self) -> int:
         needed = (int(self.env.info()["last_pgno"]) + 1) * self.psize
-        if self.file.stat().st_size < needed:
-            raise StoreCorruptError(f"{self.file}: cut short; restore it from a copy or import the lists again")
+        return max(0, needed - self.file.stat().st_size)
+
+    def _walk(self, missing: int) -> None:
+        stat = self.file.stat()
+        state = (stat.st_dev, stat.st_ino, stat.st_size, missing)
+        if state in _sound_though_short:
+            return
+        try:
+            verify_store(self.folder)
+        except StoreCorruptError as error:
+            raise StoreCorruptError(
+                f"{self.file}: cut short; restore it from a copy or import the lists again"
+            ) from error
+        _sound_though_short.add(state)
+
+    def _lengthen(self) -> None:
+        """Have the file as long as all pages that were ever given out."""
+        if not self._missing_octets():
+            return
+        with self.env.begin(write=True):  # nobody else changes the file's length now
+            missing = self._missing_octets()
+            if missing:
+                os.truncate(self.file, self.file.stat().st_size + missing)
 
     def check_lock(self) -> None:
         """Raise StoreCorruptError when lock.mdb speaks of another file than data.mdb.
@@ -170,8 +210,11 @@ class Environment:
     @contextmanager
     def begin(self, *, write: bool = False) -> Iterator[Transaction]:
         """A transaction; a writing one is committed at the end, or undone by an exception."""
-        with translated(self.folder), self.env.begin(write=write) as txn:
-            yield txn
+        with translated(self.folder):
+            with self.env.begin(write=write) as txn:
+                yield txn
+            if write:
+                self._lengthen()
 
     def flush(self) -> None:
         """Put all that was written on disk."""
