@@ -30,7 +30,6 @@ from sendgate.store.replica import Replica
 from sendgate.store.replica_writer import row_of
 from sendgate.store.shards import Shards, open_shards
 from sendgate.store.shared import SharedOrigin
-from sendgate.store.tail import Changes, read_changes
 from trial.redis_server import RedisServer
 
 NOW = 1_772_366_400
@@ -115,8 +114,7 @@ class SharedLists:
 
     def catch_up(self) -> None:
         """Take in all changes there are."""
-        while (behind := self._behind()) and (changes := read_changes(self.shards, behind, 0.001)):
-            self.followed.take_in(Changes(changes))
+        self.followed.catch_up()
 
     def lookup(self, address: str) -> list[Found]:
         self.catch_up()
@@ -138,27 +136,10 @@ class SharedLists:
         self.origin.close()
 
     def origin_rows(self) -> list[bytes]:
-        """What the origin has, as a replica should hold it, sorted."""
-        every_bucket = range(self.shards.layout.buckets)
-        packed = (self.shards.packed_rows(shard, every_bucket) for shard in range(self.shards.layout.shards))
-        return sorted(rows[at : at + ROW_OCTETS] for rows in packed for at in range(0, len(rows), ROW_OCTETS))
+        return rows_of_origin(self.shards)
 
     def replica_rows(self) -> list[bytes]:
-        """What the replica holds, sorted."""
-        databases = self._environment.databases
-        with self._environment.begin() as txn:
-            labels = {number: label_id(unpack_label(text)) for number, text in txn.cursor(db=databases["labels"])}
-            return sorted(
-                row_of(key, labels[records[at : at + NUMBER.size]], records[at : at + RECORD.size])
-                for key, records in txn.cursor(db=databases["keys"])
-                for at in range(0, len(records), RECORD.size)
-            )
-
-    def _behind(self) -> dict[int, bytes]:
-        """Where to go on in each shard that has changes."""
-        ours = self.followed.marks_but([])
-        there = self.shards.marks_of(list(ours))
-        return {shard: mark.last for shard, mark in ours.items() if there[shard] != mark}
+        return rows_of_replica(self._environment)
 
 
 def shards_of(prefix: str, secret: bytes = b"", buckets: int = BUCKETS) -> Shards:
@@ -169,6 +150,25 @@ def shards_of(prefix: str, secret: bytes = b"", buckets: int = BUCKETS) -> Shard
     except BaseException:
         client.close()
         raise
+
+
+def rows_of_origin(shards: Shards) -> list[bytes]:
+    """What the origin has, as a replica should hold it, sorted."""
+    every_bucket = range(shards.layout.buckets)
+    packed = (shards.packed_rows(shard, every_bucket) for shard in range(shards.layout.shards))
+    return sorted(rows[at : at + ROW_OCTETS] for rows in packed for at in range(0, len(rows), ROW_OCTETS))
+
+
+def rows_of_replica(environment: Environment) -> list[bytes]:
+    """What a replica holds, sorted."""
+    databases = environment.databases
+    with environment.begin() as txn:
+        labels = {number: label_id(unpack_label(text)) for number, text in txn.cursor(db=databases["labels"])}
+        return sorted(
+            row_of(key, labels[records[at : at + NUMBER.size]], records[at : at + RECORD.size])
+            for key, records in txn.cursor(db=databases["keys"])
+            for at in range(0, len(records), RECORD.size)
+        )
 
 
 @cache
