@@ -60,6 +60,48 @@ def test_new_lists_after_a_loss_take_the_old_entries_back(gate: Gate, server: Re
     assert json.loads(gate.run("stats", "--json").stdout)["entries"] == 51
 
 
+def test_lists_that_are_made_anew_in_other_parts_take_all_entries_back(gate: Gate, server: RedisServer) -> None:
+    server.client.flushall()
+    gate.config.write_text(gate.config.read_text().replace("shards: 4", "shards: 16"))
+    assert gate.run("add", "new@example.com", "--reason", "trap").returncode == 0
+    done = gate.run("repair", "--from-replica", "--json")
+    assert (done.returncode, json.loads(done.stdout)["added"]) == (0, 50), done.stderr
+
+
+def test_a_loss_of_everything_cannot_be_accepted_before_there_are_new_lists(gate: Gate, server: RedisServer) -> None:
+    server.client.flushall()
+    refused = gate.run("repair", "--accept-loss", "--yes")
+    assert (refused.returncode, "no lists" in refused.stderr) == (3, True)
+
+
+def test_a_change_that_concerns_a_part_that_is_gone_changes_nothing(gate: Gate, server: RedisServer) -> None:
+    gone = sorted(key for key in server.client.scan_iter(match="sendgate:{*", count=1000) if key.endswith(b":meta"))[0]
+    server.client.delete(gone)
+    position = sum(int(server.client.hget(key, "sequence") or 0) for key in server.client.scan_iter(match="*:meta"))
+    everybody = [f"u{number}@example.com" for number in range(60)]
+    for command in (
+        ["add", *everybody, "--reason", "role"],
+        ["remove", *everybody],
+        ["remove", "--list", "default", "--yes"],
+    ):
+        done = gate.run(*command)
+        assert (done.returncode, "is gone" in done.stderr) == (3, True), done.stderr
+    assert gate.run("import", "-", "--reason", "role", input="\n".join(everybody)).returncode == 3
+    after = sum(int(server.client.hget(key, "sequence") or 0) for key in server.client.scan_iter(match="*:meta"))
+    assert after == position
+
+
+def test_two_gates_do_not_share_a_replica(gate: Gate, server: RedisServer) -> None:
+    settings = {"store": {"url": server.url, "replica": str(gate.store)}, "milter": {"workers": 1}}
+    with Gate(settings) as second:
+        said = wait_until(
+            lambda: [line for line in second.log_lines() if line["event"] == "following_interrupted"],
+            PATIENCE,
+            "the second gate tells",
+        )
+        assert "another process keeps this replica" in said[0]["error"]
+
+
 def test_an_accepted_loss_lets_go_of_the_old_entries(gate: Gate, server: RedisServer) -> None:
     server.client.flushall()
     assert gate.run("add", "new@example.com", "--reason", "trap").returncode == 0

@@ -20,7 +20,7 @@ from sendgate.store.followed import FollowedReplica, HeldUpError
 from sendgate.store.redis_client import RedisClient
 from sendgate.store.shards import make_missing
 from sendgate.store.shared import SharedOrigin
-from sendgate.store.tail import Changes, read_changes
+from sendgate.store.tail import Changes, Looked, read_changes
 from store.parts import MAX_SIZE, NOW, SHARDS, add, entry, reasons, shared_server
 from store.two_keys import BOTH, ONLY_NEW, ONLY_OLD, Shared, open_lists, rekey
 
@@ -276,3 +276,19 @@ def read_all(lists: Shared) -> dict[int, Any]:
         for shard, mark in behind.items()
         for records in read_changes(lists.shards, {shard: mark.last}, 1).values()
     }
+
+
+def test_a_change_does_not_wait_for_ever_for_what_the_origin_has_lost(
+    lists: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rekey(lists, PEOPLE)
+    records = read_all(lists)
+    waiting = next(shard for shard in records if any(record.after for record in records[shard]))
+    lists.followed.take_in(Changes({waiting: records[waiting]}))
+    reached = lists.followed.marks[waiting]
+    marks = {shard: mark for shard, mark in enumerate(lists.followed.marks) if shard != waiting}
+    lists.followed.note(Looked(0.0, marks))  # as if the other shards had never been written to
+    assert lists.followed.marks[waiting] == reached
+    monkeypatch.setattr("sendgate.store.followed._LONGEST_WAIT_SECONDS", 0.0)
+    lists.followed.note(Looked(0.0, marks))
+    assert lists.followed.marks[waiting].last == records[waiting][-1].id

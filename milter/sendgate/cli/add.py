@@ -53,7 +53,7 @@ def add(
     """Put subjects on a list, or extend what is there.
 
     A subject is user@example.com, @example.com (the domain), @.example.com (it and all below), user@ (that local
-    part anywhere), sha256:HEX, sha1:HEX or md5:HEX. Either all are added or none.
+    part anywhere), sha256:HEX, sha1:HEX or md5:HEX. When one cannot be read, none is added.
     """
     settings = settings_of(context, config)
     created = now()

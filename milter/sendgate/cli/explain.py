@@ -67,7 +67,7 @@ def _opened(settings: Settings, replica: bool) -> Iterator[Explains]:
                 origin = stack.enter_context(open_for_reading(settings))
         except (StoreUnreachableError, OriginLostError) as error:
             origin = stack.enter_context(open_replica_origin(settings))
-            complain(f"{error}; this is what this pod's replica knows, without notes")
+            complain(f"{str(error).rstrip('.')}; this is what this pod's replica knows, without notes")
         yield origin
 
 

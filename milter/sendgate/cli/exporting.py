@@ -49,7 +49,7 @@ def export(
     ] = None,
     config: ConfigOption = None,
 ) -> int:
-    """Write entries out, in the order they were added, such that import reads them back."""
+    """Write entries out such that import reads them back; of an embedded store in the order they were added."""
     settings = settings_of(context, config)
     wanted = (list_of(list_name), reason, scope_of(scope))
     with open_for_reading(settings) as origin, _opened(output) as out:

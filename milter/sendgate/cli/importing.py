@@ -32,6 +32,11 @@ from sendgate.settings import Settings
 from sendgate.store.origin import Applied, LoadOptions, Origin
 
 SHOWN_BAD_LINES = 20
+_INTERRUPTED = {
+    False: "nothing was changed",
+    True: "what was written so far stays, and nothing was removed before; the same import again does the rest",
+}
+"""What an end in the middle leaves, by whether the origin is shared."""
 
 
 @dataclass(slots=True)
@@ -93,7 +98,11 @@ def import_(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> int:
-    """Load a list file: all its good lines or, when it is stopped, nothing."""
+    """Load a list file: all its good lines.
+
+    When it is stopped, an embedded store is as it was. A shared one may have some of the new entries already, and
+    loses old ones only at the very end; the same import again does the rest.
+    """
     settings = settings_of(context, config)
     name = list_of(list_name)
     if replace and name is None:
@@ -115,7 +124,7 @@ def import_(
         try:
             outcome = _load(settings, source, reader, options)
         except KeyboardInterrupt:
-            complain("interrupted; nothing was changed")
+            complain(f"interrupted; {_INTERRUPTED[stores.shared(settings)]}")
             return Exit.INTERRUPTED
         bad.conclude()
         outcome.bad_lines = bad.count

@@ -18,6 +18,7 @@ from sendgate.cli.output import print_json, print_pairs
 from sendgate.cli.problems import Exit, UsageError, complain
 from sendgate.settings import Settings
 from sendgate.store.repair import Repair
+from sendgate.store.replica_writer import count_shards
 
 
 def repair(
@@ -42,12 +43,10 @@ def repair(
     if from_replica == accept_loss:
         raise UsageError("say which: --from-replica writes back what was lost, --accept-loss lets it go")
     if not stores.shared(settings):
-        raise UsageError(
-            "an embedded store is origin and replica in one; restore it from a copy"
-        )
+        raise UsageError("an embedded store is origin and replica in one; restore it from a copy")
     if accept_loss:
         return _give_up(settings, dry_run, yes, as_json)
-    with _opened(settings, dry_run) as work, progress.show() as display:
+    with _opened(settings, dry_run=dry_run, may_be_empty=True) as work, progress.show() as display:
         done = work.write_back(display.storing)
     answer = {"dry_run": dry_run, "shards": done.shards, "looked_at": done.looked_at}
     answer |= {"added": done.applied.added, "refreshed": done.applied.refreshed}
@@ -65,12 +64,12 @@ def repair(
 
 
 def _give_up(settings: Settings, dry_run: bool, yes: bool, as_json: bool) -> int:
-    with _opened(settings, dry_run=True) as work:
+    with _opened(settings, dry_run=True, may_be_empty=False) as work:
         kept = work.give_up()
     if not dry_run and not yes and not _agreed(kept):
         return Exit.NO
     if not dry_run:
-        with _opened(settings, dry_run=False) as work:
+        with _opened(settings, dry_run=False, may_be_empty=False) as work:
             kept = work.give_up()
     if as_json:
         print_json({"dry_run": dry_run, "released": kept})
@@ -89,10 +88,12 @@ def _agreed(kept: int) -> bool:
 
 
 @contextmanager
-def _opened(settings: Settings, dry_run: bool) -> Iterator[Repair]:
+def _opened(settings: Settings, *, dry_run: bool, may_be_empty: bool) -> Iterator[Repair]:
     with ExitStack() as stack:
         environment = stores.open_replica_environment(settings)
         stack.callback(environment.close)
-        shards = stores.connect(settings, empty=True)
+        with environment.begin() as txn:
+            parts = count_shards(txn, environment)
+        shards = stores.connect(settings, empty=may_be_empty, shards=parts)
         stack.callback(shards.client.close)
         yield Repair(shards, environment, stores.keyer(settings).secrets, dry_run=dry_run)

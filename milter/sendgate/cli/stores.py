@@ -92,10 +92,13 @@ def open_replica_environment(settings: Settings) -> Environment:
     return Environment(served_folder(settings), settings.store.max_size, keyer(settings).secrets, write=False)
 
 
-def connect(settings: Settings, *, create: bool = False, empty: bool = False) -> Shards:
-    """The shared origin's lists; `empty`: also where there are none. Raises SettingsError and StoreError."""
+def connect(settings: Settings, *, create: bool = False, empty: bool = False, shards: int = 0) -> Shards:
+    """The shared origin's lists. Raises SettingsError and StoreError.
+
+    empty: also where there are none; shards: how many new lists have, if not as many as the settings say.
+    """
     store = settings.store
-    wanted = Layout(store.prefix, store.shards, store.buckets)
+    wanted = Layout(store.prefix, shards or store.shards, store.buckets)
     client = RedisClient(access(settings))
     try:
         return open_shards(client, wanted, keyer(settings).secrets, store.history, create=create, empty=empty)
@@ -151,11 +154,19 @@ def _origin(settings: Settings, *, write: bool, create: bool) -> Origin:
     if not shared(settings):
         return _embedded(settings, _embedded_folder(settings), write=write, create=create)
     shards = connect(settings, create=create)
-    if not write and None in shards.marks:  # what is gone must not look like entries that are not there
-        shards.client.close()
-        raise shards.lost(shards.marks.index(None))
+    if not write:
+        _check_whole(shards)
     matching, lease_seconds = settings.match_by_list(), settings.store.sweep_every
     return SharedOrigin(shards, keyer(settings), matching, sweep_lease_seconds=lease_seconds)
+
+
+def _check_whole(shards: Shards) -> None:
+    """What is gone must not look like entries that are not there."""
+    try:
+        shards.check(range(shards.layout.shards))
+    except BaseException:
+        shards.client.close()
+        raise
 
 
 def _embedded(settings: Settings, place: Path, *, write: bool, create: bool) -> Origin:

@@ -92,8 +92,7 @@ class Follower:
         while not stop(0):
             started = time.monotonic()
             try:
-                shards = self._plan.connect()
-                with closing(shards.client):
+                with self._plan.folder.held(), closing(self._plan.connect()) as shards:
                     self._follow(shards, stop)
                     return
             except _StoppedError:
@@ -166,6 +165,9 @@ class Follower:
         """Copy all lists anew, beside what is served, and put the copy in its place."""
         cause = next((cause for cause in LOSSES if cause in causes.values()), next(iter(causes.values())))
         previous = self._previous()
+        if previous is None:
+            shards.look()
+            shards.check(range(shards.layout.shards))
         started, asked_at = time.monotonic(), self._plan.clock()
         events.resync_started(cause, sorted(causes))
         self._plan.folder.tidy()

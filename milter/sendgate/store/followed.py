@@ -10,6 +10,7 @@ from one shard to another, the change that takes it away says which ones it come
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from functools import partial
 from itertools import takewhile
@@ -25,6 +26,8 @@ from sendgate.store.tail import ChangeRecord, Changes, Looked, read_changes
 
 _MOST_WAITING = 1000
 """So many changes of a shard are kept in memory while they wait for those of others."""
+_LONGEST_WAIT_SECONDS = 60.0
+"""After so long a change no longer waits for others that the origin does not have, because it has lost them."""
 _AT_ONCE_SECONDS = 0.001
 
 
@@ -45,12 +48,16 @@ class FollowedReplica:
         self._asked: dict[int, tuple[float, bytes]] = {}
         self._in_step: dict[int, float] = {}
         self._waiting: dict[int, list[ChangeRecord]] = {}
+        self._waiting_since = 0.0
+        self._there: dict[int, int] = {}
 
     def take_in(self, changes: Changes) -> None:
         """Apply changes, and keep back those that others have to come before.
 
         Raises BrokenChainError and WrongKeyError, and then nothing has changed; HeldUpError.
         """
+        if not self._waiting:
+            self._waiting_since = time.monotonic()
         waiting = self._waiting | {shard: self._behind_waiting(shard, new) for shard, new in changes.by_shard.items()}
         marks: dict[int, Mark] = {}
         with self.environment.begin(write=True) as txn:
@@ -61,6 +68,8 @@ class FollowedReplica:
         for shard, mark in marks.items():
             self.marks[shard] = mark
             self._note_step(shard)
+        if marks:
+            self._waiting_since = time.monotonic()
         self._waiting = {shard: records for shard, records in waiting.items() if records}
         if max(map(len, self._waiting.values()), default=0) > _MOST_WAITING:
             raise HeldUpError
@@ -91,9 +100,12 @@ class FollowedReplica:
         for shard, mark in looked.marks.items():
             if mark is None:
                 raise self._shards.lost(shard)
+            self._there[shard] = mark.sequence
             if shard not in self._asked or self._is_reached(shard):
                 self._asked[shard] = (looked.at, mark.last)
             self._note_step(shard)
+        if self._waiting:
+            self.take_in(Changes({}))
 
     def in_step_at(self, gone: Collection[int]) -> float | None:
         """Unix time at which the replica had all that the origin had, of the oldest shard; None if it never did."""
@@ -129,8 +141,12 @@ class FollowedReplica:
         """Of each shard the first records for which nothing else is waited for."""
         so_far = [newer.get(shard, mark).sequence for shard, mark in enumerate(self.marks)]
 
+        patient = time.monotonic() - self._waiting_since < _LONGEST_WAIT_SECONDS
+
         def is_due(record: ChangeRecord) -> bool:
-            return all(so_far[shard] >= sequence for shard, sequence in record.after.items())
+            missing = [shard for shard, sequence in record.after.items() if so_far[shard] < sequence]
+            lost = [shard for shard in missing if self._there.get(shard, so_far[shard] + 1) <= so_far[shard]]
+            return not missing or (not patient and missing == lost)
 
         due = {shard: list(takewhile(is_due, records)) for shard, records in waiting.items()}
         return {shard: records for shard, records in due.items() if records}

@@ -164,7 +164,7 @@ def translated(place: str) -> Iterator[None]:
     except (*_AWAY, MasterNotFoundError) as error:
         raise StoreUnreachableError(f"{place}: does not answer: {error or type(error).__name__}") from error
     except exceptions.OutOfMemoryError as error:
-        raise StoreError(f"{place}: no memory: {error}; give the server more. Nothing was changed.") from error
+        raise StoreError(f"{place}: no memory: {error}; give the server more") from error
     except exceptions.ResponseError as error:
         raise _answered(place, str(error)) from error
     except exceptions.RedisError as error:
@@ -175,7 +175,7 @@ def _answered(place: str, answer: str) -> StoreError:
     if answer.startswith("EPOCH"):
         return OriginLostError(
             f"{place}: a part of the lists is gone or was made anew; `sendgate repair --from-replica` in a pod that "
-            "still has them writes them back. Nothing was changed."
+            "still has them writes them back"
         )
     if answer.startswith("SECRET"):
         return SecretChangedError(

@@ -22,7 +22,7 @@ from sendgate.store.layout import KEY_OCTETS, label_id, value_of_record
 from sendgate.store.origin import Applied
 from sendgate.store.record import Label, Record, unpack_records
 from sendgate.store.replica import read_label
-from sendgate.store.replica_writer import read_marks
+from sendgate.store.replica_writer import count_shards, read_marks
 from sendgate.store.shards import Shards, make_missing
 from sendgate.store.shared_batch import AddStep, Batch
 
@@ -86,6 +86,9 @@ class Repair:
         """Shards of which the origin has not all that the replica has."""
         with self._environment.begin() as txn:
             ours = read_marks(txn, self._environment, self._shards.layout.shards)
+            cut_alike = count_shards(txn, self._environment) == self._shards.layout.shards
+        if not cut_alike:  # the lists were made anew, in other parts
+            return list(range(self._shards.layout.shards))
         known = {shard: mark for shard, mark in enumerate(ours) if mark is not None and mark.epoch}
         self._shards.look()
         return [shard for shard, cause in diagnose(self._shards, known).items() if cause in LOSSES]

@@ -5,19 +5,22 @@ while there is no replica.
 
     current        a symbolic link to the version that is served
     version-*/     an LMDB store each; a new one is filled beside the current one
+    lock           held by the process that writes
     in_step        Unix time in seconds at which the current version had all that the origin had
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sendgate.store.environment import translated
-from sendgate.store.errors import StoreMissingError
+from sendgate.store.errors import StoreError, StoreMissingError
 
 _VERSION = "version-"
 
@@ -29,6 +32,23 @@ class ReplicaFolder:
         self.folder = folder
         self._current = folder / "current"
         self._in_step = folder / "in_step"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For as long as the block runs, no other process writes here. Raises StoreError when one does."""
+        with translated(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"{self.folder}: another process keeps this replica; give each gate a store.replica of its own"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
 
     def current(self) -> Path:
         """The version that is served. Raises StoreMissingError while there is none."""

@@ -17,6 +17,7 @@ from sendgate.store.ledger import Ledger
 from sendgate.store.record import NUMBER, RECORD, Label, later_expiry
 from sendgate.store.shards import Mark
 
+MAX_SHARDS = 256
 _KIND_AT = ROW_OCTETS - 1
 _LABEL_OCTETS = NUMBER.size
 
@@ -116,6 +117,11 @@ class ReplicaWriter(Ledger):
 def read_marks(txn: Transaction, environment: Environment, shards: int) -> list[Mark | None]:
     """How far a replica is in each shard; None where it has never been."""
     return [_unpack_mark(txn.get(_mark_name(shard), db=environment.databases["meta"])) for shard in range(shards)]
+
+
+def count_shards(txn: Transaction, environment: Environment) -> int:
+    """Into how many shards the lists were cut that a replica follows."""
+    return sum(mark is not None for mark in read_marks(txn, environment, MAX_SHARDS))
 
 
 def count_kept(txn: Transaction, environment: Environment) -> int:

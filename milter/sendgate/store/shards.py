@@ -207,10 +207,19 @@ class Shards:
         all_buckets = self.layout.shards * self.layout.buckets
         return max(1, min(MAX_BUCKETS_AT_ONCE, ROWS_AT_ONCE * all_buckets // max(entries, 1)))
 
+    def close(self) -> None:
+        self.client.close()
+
+    def check(self, shards: Iterable[int]) -> None:
+        """Raise OriginLostError when one of some shards was not there when they were last looked at."""
+        for shard in shards:
+            if self.marks[shard] is None:
+                raise self.lost(shard)
+
     def lost(self, shard: int) -> OriginLostError:
         return OriginLostError(
             f"{self.client.place}: shard {shard} of {self.layout.shards} is gone; "
-            "`sendgate repair --from-replica` in a pod that still has it writes it back. Nothing was changed."
+            "`sendgate repair --from-replica` in a pod that still has it writes it back"
         )
 
 

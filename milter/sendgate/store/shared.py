@@ -59,6 +59,7 @@ class SharedOrigin:
 
     def apply(self, changes: Iterable[Change]) -> Applied:
         all_of_them = list(changes)
+        self.shards.check(self._concerned(all_of_them))
         try:
             return self._apply(all_of_them)
         except SecretChangedError:
@@ -67,6 +68,7 @@ class SharedOrigin:
 
     def load(self, rows: Iterable[tuple[Subject, Entry]], options: LoadOptions, progress: Progress) -> Applied:
         self.shards.look()
+        self.shards.check(range(self.shards.layout.shards))
         return SharedLoad(self.shards, self._active(), self.label, options, progress).run(rows)
 
     def rekey(self, subjects: Iterable[Subject], progress: Progress, *, dry_run: bool) -> Rekeyed:
@@ -167,6 +169,17 @@ class SharedOrigin:
                 steps += _removals(change, active)
         self._do(steps, applied)
         return applied
+
+    def _concerned(self, changes: list[Change]) -> set[int]:
+        """The shards that changes are about."""
+        layout = self.shards.layout
+        keys: set[bytes] = set()
+        for change in changes:
+            if isinstance(change, RemoveList):
+                return set(range(layout.shards))
+            subject = change.entry.subject if isinstance(change, Add) else change.subject
+            keys.update(key for key, _ in self._keyer.keys_of(subject))
+        return {layout.shard_of(key) for key in keys}
 
     def _addition(self, active: Keyer, new: Entry) -> Step:
         label = self.label(new)
