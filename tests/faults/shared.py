@@ -7,6 +7,8 @@ every worker gets some.
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -35,7 +37,7 @@ from sendgate.store.shared import SharedOrigin
 from smtp.mta_side import CONTINUE, MtaSide
 from store.parts import MAX_SIZE, entry, rows
 from trial.gate import Gate
-from trial.redis_server import RedisServer
+from trial.redis_server import RedisServer, process_state
 from trial.waiting import wait_until
 
 SHARDS, BUCKETS = 4, 64
@@ -43,6 +45,8 @@ PREFIX = "sendgate"
 HISTORY = 64 * 2**20
 TIMEOUT_SECONDS = 2
 PATIENCE = 30
+IN_STEP_SECONDS = 1.5
+"""A replica that follows is younger: the origin is looked at every second."""
 GOOD = "good@example.com"
 BAD = tuple(f"bad{number}@example.com" for number in range(40))
 """Suppressed from the start; they are on all shards."""
@@ -66,10 +70,11 @@ def shared_gate(server: RedisServer, *, workers: int = 2, **store: Any) -> Gate:
 
 @contextmanager
 def running(gate: Gate, *, wait: bool = True) -> Iterator[Gate]:
-    """The gate, started; nothing of it is left behind."""
+    """The gate, started. At the end it is killed, which is quicker than to drain it; nothing of it is left behind."""
     try:
         gate.start(wait=wait)
         yield gate
+        os.kill(gate.pid, signal.SIGKILL)
     finally:
         try:
             gate.stop()
@@ -145,7 +150,7 @@ class Said(NamedTuple):
 class Asker:
     """Asks without end about suppressed recipients and a good one, in turn. Context manager."""
 
-    def __init__(self, gate: Gate, every_seconds: float = 0.002) -> None:
+    def __init__(self, gate: Gate, every_seconds: float = 0.005) -> None:
         self._gate = gate
         self._every = every_seconds
         self._recipients = cycle(name for bad in BAD for name in (bad, GOOD))
@@ -164,7 +169,7 @@ class Asker:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "a recipient got no reply"
 
-    def wait_for_more(self, count: int = 100) -> None:
+    def wait_for_more(self, count: int = 50) -> None:
         """Wait until so many more have been asked about."""
         wanted = len(self.said) + count
         wait_until(lambda: len(self.said) >= wanted, PATIENCE, f"{count} more replies")
@@ -183,6 +188,18 @@ def follow_pid(gate: Gate) -> int:
     """The process that follows the origin; 0 while there is none."""
     started = [line["pid"] for line in events(gate, "process_started") if line["process"] == "follow"]
     return started[-1] if started and started[-1] in gate.child_pids() else 0
+
+
+@contextmanager
+def frozen_follower(gate: Gate) -> Iterator[None]:
+    """Meanwhile no change is taken in."""
+    follower = follow_pid(gate)
+    os.kill(follower, signal.SIGSTOP)
+    try:
+        wait_until(lambda: process_state(follower) == "T", PATIENCE, "it is frozen")
+        yield
+    finally:
+        os.kill(follower, signal.SIGCONT)
 
 
 def versions(gate: Gate) -> set[str]:
