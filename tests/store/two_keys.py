@@ -6,7 +6,10 @@ In: a folder, and the current and the previous secret. Out: `Lists` of `parts`, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from copy import copy
 from pathlib import Path
 
 from sendgate.address import parse
@@ -18,7 +21,7 @@ from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.environment import Environment
 from sendgate.store.followed import FollowedReplica
 from sendgate.store.layout import Layout
-from sendgate.store.origin import Rekeyed
+from sendgate.store.origin import Origin, Rekeyed
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica
 from sendgate.store.shards import Shards, open_shards
@@ -66,6 +69,37 @@ class Shared(SharedLists):
         return self.replica.lookup(parse(address))
 
 
+class Opener:
+    """Opens the same lists with any secrets; one at a time, as one process must not open an LMDB file twice."""
+
+    def __init__(self, kind: type[Embedded] | type[Shared], folder: Path) -> None:
+        self._kind = kind
+        self._folder = folder / f"test-{uuid.uuid4()}"
+        self._opened: TwoKeyLists | None = None
+
+    def __call__(self, keyer: Keyer) -> TwoKeyLists:
+        self.close()
+        self._opened = self._kind(self._folder, keyer)
+        return self._opened
+
+    def close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+
+@contextmanager
+def elsewhere(lists: TwoKeyLists, keyer: Keyer = BOTH) -> Iterator[Origin]:
+    """The same lists as another process would have them. LMDB opens a file once in a process, so embedded in part."""
+    if isinstance(lists, Shared):
+        with closing(SharedOrigin(open_lists(lists.prefix, keyer), keyer)) as shared:
+            yield shared
+    elif isinstance(lists, Embedded):
+        origin = copy(lists.origin)
+        origin._keyer = keyer
+        yield origin
+
+
 def open_lists(prefix: str, keyer: Keyer) -> Shards:
     """The lists of a prefix on the tests' server, made where there are none."""
     client = RedisClient(Access(parse_origin_url(shared_server().url)))
@@ -74,6 +108,11 @@ def open_lists(prefix: str, keyer: Keyer) -> Shards:
     except BaseException:
         client.close()
         raise
+
+
+def refused(lists: TwoKeyLists, *addresses: str) -> list[bool]:
+    """Whether addresses are refused, each."""
+    return [bool(lists.lookup(address)) for address in addresses]
 
 
 def rekey(lists: TwoKeyLists, subjects: Iterable[str], *, dry_run: bool = False) -> Rekeyed:

@@ -159,6 +159,7 @@ class FollowedReplica:
             mark = behind(shard, mark, record)
             if record.secret:
                 self._check_secret(record.secret)
+                self.environment.set_secret(txn, record.secret)  # before entries leave: who knows only the other stops
             writer.apply(record.rows)
         writer.set_marks({shard: mark})
         writer.set_position(self._position({**newer, shard: mark}))

@@ -1,7 +1,8 @@
 """What the gate reads: which entries name a recipient. Memory only, no lock shared with a writer.
 
 In: a normalised address. Out: the `Found` entries, whatever their scope and expiry.
-Refused: `StoreError` when the file is missing, damaged or replaced; the caller answers 451 and opens it anew.
+Refused: `StoreError` when the file is missing, damaged, replaced or under another secret since; the caller answers
+451 and opens it anew.
 
 A lookup is one read transaction: the recipient's own key, its mailbox's when that differs, and, only when the
 store holds such subjects at all, its domain, local part and hashes. What is known of a domain is remembered for
@@ -19,6 +20,7 @@ from sendgate.address import Address, mailbox
 from sendgate.entry import Found, Kind
 from sendgate.keys import Keyer, domain_texts, local_and_hash_texts, ref_of
 from sendgate.store.environment import Environment, Transaction, translated
+from sendgate.store.errors import WrongKeyError
 from sendgate.store.record import COUNT, NUMBER, Label, found, unpack_label, unpack_records
 
 _DOMAIN_KINDS = Kind.DOMAIN.value | Kind.SUBTREE.value
@@ -96,6 +98,9 @@ class Replica:
         self._environment.close()
 
     def _renew(self, txn: Transaction, transaction: int) -> _View:
+        known = self._environment.secret(txn)
+        if known not in self._environment.accepted:  # by ours, entries that moved would not be found
+            raise WrongKeyError(self.folder, known)
         kinds = 0
         for kind in Kind:
             if read_kind(txn, self._environment, kind):
