@@ -18,10 +18,10 @@ from sendgate.store.copying import copy_lists
 from sendgate.store.errors import WrongKeyError
 from sendgate.store.followed import FollowedReplica, HeldUpError
 from sendgate.store.redis_client import RedisClient
-from sendgate.store.shards import make_missing
+from sendgate.store.shards import Mark, make_missing
 from sendgate.store.shared import SharedOrigin
 from sendgate.store.tail import Changes, Looked, read_changes
-from store.parts import MAX_SIZE, NOW, SHARDS, add, entry, reasons, shared_server
+from store.parts import MAX_SIZE, NOW, SHARDS, add, entry, load, reasons, rows, shared_server
 from store.two_keys import BOTH, ONLY_NEW, ONLY_OLD, Shared, open_lists, rekey
 
 PEOPLE = [f"person{number}@example.com" for number in range(40)]
@@ -102,6 +102,17 @@ def test_streams_that_are_read_in_any_order_release_nobody(lists: Shared, order:
         if not any(read):
             break
     assert released(lists) == []
+    assert lists.replica_rows() == lists.origin_rows()
+
+
+def test_a_list_that_is_replaced_meanwhile_releases_nobody_in_any_order_of_streams(lists: Shared) -> None:
+    rekey(lists, [])
+    load(lists, rows(PEOPLE, entry(PEOPLE[0])), replace="default", force=True)
+    read = read_all(lists)
+    for shard in sorted(read, reverse=True):
+        for record in read[shard]:
+            lists.followed.take_in(Changes({shard: [record]}))
+            assert set(released(lists)) <= {"t.rap@gmail.com", "user@spam.example"}
     assert lists.replica_rows() == lists.origin_rows()
 
 
@@ -286,7 +297,7 @@ def test_a_change_does_not_wait_for_ever_for_what_the_origin_has_lost(
     waiting = next(shard for shard in records if any(record.after for record in records[shard]))
     lists.followed.take_in(Changes({waiting: records[waiting]}))
     reached = lists.followed.marks[waiting]
-    marks = {shard: mark for shard, mark in enumerate(lists.followed.marks) if shard != waiting}
+    marks: dict[int, Mark | None] = {n: mark for n, mark in enumerate(lists.followed.marks) if n != waiting}
     lists.followed.note(Looked(0.0, marks))  # as if the other shards had never been written to
     assert lists.followed.marks[waiting] == reached
     monkeypatch.setattr("sendgate.store.followed._LONGEST_WAIT_SECONDS", 0.0)

@@ -153,12 +153,14 @@ class SharedLoad:
         if self._options.replace is None:
             return
         stale.seek(0)
+        # While the secret changes, the same entry was written in another shard: no replica loses it before it has that.
+        after = self._shards.marks_of(list(range(self._shards.layout.shards)))
         units = len(self._units())
         for number in range(1, units + 1):
             shard, gone = marshal.load(stale)
             left = iter(gone.items())
             while some := dict(islice(left, ROWS_AT_ONCE)):
-                self._applied.removed += self._shards.remove(shard, some)
+                self._applied.removed += self._shards.remove(shard, some, after)
             self._progress("removing", number, units)
 
     def _units(self) -> list[Unit]:
