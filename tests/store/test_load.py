@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sendgate.entry import Entry, Subject, parse_subject
 from sendgate.store.errors import ShrinkError
 from sendgate.store.origin import Applied, LoadOptions
-from store.parts import NOW, EmbeddedLists, Lists, add, entry, everything, load, reasons, rows
+from store.parts import NOW, Lists, add, entry, everything, load, reasons, rows
 
 LIKE = entry("like@example.com", "manual", list_name="partners")
 
@@ -200,10 +201,11 @@ def test_progress_is_told_up_to_the_end(lists: Lists) -> None:
     assert [step[1] for step in told] == sorted(step[1] for step in told)
 
 
-def test_no_working_file_is_left(tmp_path: Path) -> None:
-    lists = EmbeddedLists(tmp_path / "store")
+def test_no_working_file_is_left(lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     load(lists, rows(users(0, 1000), LIKE))
     with pytest.raises(ShrinkError):
         load(lists, [], replace="partners")
-    assert sorted(path.name for path in lists.folder.iterdir()) == ["data.mdb", "lock.mdb"]
-    lists.close()
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["data.mdb", "lock.mdb"]
