@@ -60,6 +60,8 @@ class Shards:
         self.history = history // layout.shards
         self.marks: list[Mark | None] = []
         self.under: tuple[bytes, ...] = ()
+        bits = (layout.shards * layout.buckets).bit_length() - 1
+        self._bucket_bits = (32 - bits, layout.buckets - 1)
         self._labels: list[dict[bytes, Label]] = [{} for _ in self.names]
 
     def look(self) -> list[Mark | None]:
@@ -72,7 +74,7 @@ class Shards:
         metas = self.client.hashes(self.names[shard].meta for shard in shards)
         return {shard: _mark(meta) for shard, meta in zip(shards, metas, strict=True)}
 
-    def write(self, shard: int, ops: list[Op], labels: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    def write(self, shard: int, ops: Iterable[Op], labels: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Change entries of a shard, all or none.
 
         labels: id and text of those that new entries have. Returns the values of fields that were not as expected,
@@ -80,25 +82,58 @@ class Shards:
         """
         return self._write(shard, ops, labels, b"".join(self.under), "")
 
+    def add(
+        self, shard: int, entries: Iterable[tuple[bytes, bytes]], labels: Mapping[bytes, bytes]
+    ) -> dict[bytes, bytes]:
+        """Add entries, fields and values, all or none, taking them for missing; no field is named twice.
+
+        As `write` in all else, and quicker.
+        """
+        parts: dict[int, list[bytes]] = {}
+        shift, mask = self._bucket_bits
+        for field, value in entries:
+            bucket = int.from_bytes(field[:4], "big") >> shift & mask
+            part = parts.get(bucket)
+            if part is None:
+                parts[bucket] = [field, value]
+            else:
+                part += (field, value)
+        arguments: list[bytes | int] = []
+        for part in parts.values():
+            arguments += (len(part) // 2, 0, *part)
+        return self._send(shard, parts, arguments, labels, b"".join(self.under), "")
+
     def _write(
-        self, shard: int, ops: list[Op], labels: Mapping[bytes, bytes], under: bytes, after: str
+        self, shard: int, ops: Iterable[Op], labels: Mapping[bytes, bytes], under: bytes, after: str
+    ) -> dict[bytes, bytes]:
+        parts: dict[int, tuple[list[bytes], list[bytes]]] = {}
+        for field, old, new in ops:
+            added, changed = parts.setdefault(self.layout.bucket_of(field), ([], []))
+            if old:
+                changed += (field, old, new)
+            else:
+                added += (field, new)
+        arguments: list[bytes | int] = []
+        for added, changed in parts.values():
+            arguments += (len(added) // 2, len(changed) // 3, *added, *changed)
+        return self._send(shard, parts, arguments, labels, under, after)
+
+    def _send(
+        self,
+        shard: int,
+        buckets: Iterable[int],
+        parts: Iterable[bytes | int],
+        labels: Mapping[bytes, bytes],
+        under: bytes,
+        after: str,
     ) -> dict[bytes, bytes]:
         names, mark = self.names[shard], self.marks[shard]
         if mark is None:
             raise self.lost(shard)
-        buckets: dict[int, int] = {}
-        arguments: list[bytes | int | str] = [mark.epoch, self.history, under, after, len(labels)]
-        for pair in labels.items():
-            arguments += pair
-        bucket_of = self.layout.bucket_of
-        for field, old, new in ops:
-            index = buckets.setdefault(bucket_of(field), len(buckets) + 5)  # Lua counts from 1, behind four others
-            arguments += (index, field, old, new)
         keys = [names.meta, names.counts, names.labels, names.changes, *map(names.bucket, buckets)]
-        answer = self.client.run("write", keys, arguments)
-        if answer[0]:
-            return {}
-        return {ops[answer[at]].field: answer[at + 1] for at in range(1, len(answer), 2)}
+        pairs = (word for pair in labels.items() for word in pair)
+        answer = self.client.run("write", keys, [mark.epoch, self.history, under, after, len(labels), *pairs, *parts])
+        return {} if answer[0] else dict(zip(answer[1::2], answer[2::2], strict=True))
 
     def remove(self, shard: int, found: Mapping[bytes, bytes], after: Mapping[int, Mark | None] | None = None) -> int:
         """Remove entries as they were found; one that was changed since is let alone. Returns how many went.
@@ -115,7 +150,7 @@ class Shards:
         left = dict(found)
         changed: dict[bytes, bytes] = {}
         while left:
-            found_now = self._write(shard, [Op(field, value, b"") for field, value in left.items()], {}, b"", order)
+            found_now = self._write(shard, (Op(*one, b"") for one in left.items()), {}, b"", order)
             if not found_now:
                 break
             changed |= found_now

@@ -44,11 +44,8 @@ class Unit(NamedTuple):
     spilled: range
 
 
-class New(NamedTuple):
-    """One row as it is to be stored."""
-
-    field: bytes
-    value: bytes
+New = tuple[bytes, bytes]
+"""Field and value of a row as it is to be stored."""
 
 
 class SharedLoad:
@@ -95,10 +92,10 @@ class SharedLoad:
         units = self._units()
         for number, unit in enumerate(units, 1):
             new = self._rows(spill, unit)
-            outcome.merge(_ops(new, self._shards.values(unit.shard, {row.field for row in new}))[1])
+            outcome.merge(_ops(new, self._shards.values(unit.shard, {field for field, _ in new}))[1])
             if name is not None:
                 there = self._of_list(unit, name)
-                kept = {row.field for row in new if self._is_of(row.field, name)}
+                kept = {field for field, _ in new if self._is_of(field, name)}
                 gone = {field: value for field, value in there.items() if field not in kept}
                 marshal.dump((unit.shard, gone), stale)
                 before, after = before + len(there), after + len(kept)
@@ -134,19 +131,33 @@ class SharedLoad:
     def _write_rows(self, shard: int, rows: list[New]) -> Applied:
         """Write some rows, taking them for new; what turns out to be there already is refreshed."""
         there: dict[bytes, bytes] = {}
+        changed = self._add(shard, rows)
+        if changed is not None and not changed:
+            return Applied(added=len(rows))
         for _ in range(_TRIES):
-            ops, applied = _ops(rows, there)
-            used = {op.field[KEY_OCTETS:] for op in ops}
-            labels = {known: text for known, text in self._labels.items() if known in used}
-            changed = self._shards.write(shard, ops, labels) if ops else {}
-            if not changed:
-                return applied
-            for field, value in changed.items():
+            for field, value in (changed or {}).items():
                 if value:
                     there[field] = value
                 else:
                     del there[field]
+            ops, applied = _ops(rows, there)
+            changed = self._shards.write(shard, ops, self._labels_of(op.field for op in ops)) if ops else {}
+            if not changed:
+                return applied
         raise StoreError(f"{self._shards.client.place}: others change the same entries all the time; try again")
+
+    def _add(self, shard: int, rows: list[New]) -> dict[bytes, bytes] | None:
+        """Add rows as new ones. Returns what is there already, and then none was; None when some name one entry."""
+        new = dict(rows)
+        if len(new) < len(rows):
+            return None
+        return self._shards.add(shard, rows, self._labels_of(new))
+
+    def _labels_of(self, fields: Iterable[bytes]) -> dict[bytes, bytes]:
+        if len(self._labels) == 1:
+            return self._labels
+        used = {field[KEY_OCTETS:] for field in fields}
+        return {known: text for known, text in self._labels.items() if known in used}
 
     def _drop(self, stale: IO[bytes]) -> None:
         """Remove what the list no longer has. An entry that was changed since it was looked at is let alone."""
@@ -180,14 +191,14 @@ class SharedLoad:
 
     def _rows(self, spill: Spill, unit: Unit) -> list[New]:
         """The rows of a unit in the order of their keys; those of one key in the order they came."""
-        ids = [label_id(sort.label) for sort in spill.sorts]
-        kinds = [sort.kind for sort in spill.sorts]
-        rows = [
-            New(key + ids[sort], value_from_spill(body, kinds[sort]))
-            for number in unit.spilled
-            for key, sort, body in spill.read(number)
-        ]
-        rows.sort(key=_KEY)
+        sorts = [(label_id(sort.label), value_from_spill(_BLANK, sort.kind)[-1:]) for sort in spill.sorts]
+        rows: list[New] = []
+        for number in unit.spilled:
+            for key, sort, body in spill.read(number):
+                label, kind = sorts[sort]
+                # What value_from_spill() does, in place: a call for each row would take longer than all the rest.
+                rows.append((key + label, body[:_HEAD] + kind + body[_HEAD:].removesuffix(b"\0")))
+        rows.sort(key=_FIELD)
         return rows
 
     def _of_list(self, unit: Unit, name: str) -> dict[bytes, bytes]:
@@ -205,7 +216,9 @@ class SharedLoad:
         return self._lists[field[KEY_OCTETS:]] == name
 
 
-_KEY = itemgetter(0)
+_FIELD = itemgetter(0)
+_HEAD = 10
+_BLANK = bytes(_HEAD)
 
 
 def _ops(rows: list[New], there: Mapping[bytes, bytes]) -> tuple[list[Op], Applied]:
