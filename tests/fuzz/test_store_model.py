@@ -152,7 +152,7 @@ def test_an_embedded_store_is_what_a_dict_would_be(steps: list[Step], secret: by
 
 
 @given(_any_steps, _secrets)
-@settings(max_examples=_EXAMPLES // 5)
+@settings(max_examples=_EXAMPLES // 8)
 def test_a_shared_origin_is_what_a_dict_would_be(steps: list[Step], secret: bytes) -> None:
     assert_like_a_dict(partial(SharedLists, buckets=2), steps, secret)
 
