@@ -21,7 +21,7 @@ from pathlib import Path
 from sendgate import __version__, events
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import stores
-from sendgate.cli.serve_helpers import ask_metrics, ask_ready, follow, look_after_lists
+from sendgate.cli.serve_helpers import Readiness, ask_metrics, follow, look_after_lists
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
 from sendgate.metrics import FollowMetrics, Metrics
@@ -143,7 +143,7 @@ def _ops(settings: Settings, keyer: Keyer, ground: Ground, control: int) -> None
     ground.milter.close()
     questions = Questions(
         metrics=lambda: ask_metrics(settings, keyer, ground.metrics),
-        ready=lambda: ask_ready(settings, keyer),
+        ready=Readiness(settings, keyer).missing,
     )
     server.run(ground.ops, questions, control)
 

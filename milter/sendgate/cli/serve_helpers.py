@@ -25,6 +25,8 @@ from sendgate.store.follow import Follower, FollowPlan
 from sendgate.store.record import Label
 
 WATCH_EVERY_SECONDS = 2.0
+OPENED_WITHIN_SECONDS = 2.0
+"""Workers look once a second whether there is a replica to open."""
 _one_at_a_time = Lock()
 """LMDB refuses to open one file twice in a process, and the ops server answers in several threads."""
 
@@ -41,18 +43,34 @@ def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, 
     return exposition(folder, [StoreCollector(figures)])
 
 
-def ask_ready(settings: Settings, keyer: Keyer) -> list[str]:
-    """What keeps the gate from being ready: the store, the milter."""
-    missing: list[str] = []
-    try:
-        _figures(settings, keyer)
-    except StoreError as error:
-        missing.append(f"store: {error}")
-    age = stores.age(settings, time.time())
-    if not missing and age > settings.store.max_staleness:
-        missing.append(f"store: the replica is {age:.0f} s old, more than store.max_staleness allows")
-    milter = probe(settings.milter.socket)
-    return [*missing, milter] if milter else missing
+class Readiness:
+    """What `/readyz` tells. A replica that has just been made counts when the workers have had time to open it."""
+
+    def __init__(self, settings: Settings, keyer: Keyer) -> None:
+        self._settings = settings
+        self._keyer = keyer
+        self._was_ready = False
+
+    def missing(self) -> list[str]:
+        """What keeps the gate from being ready: the store, the milter."""
+        milter = probe(self._settings.milter.socket)
+        missing = [*self._store(), milter] if milter else self._store()
+        self._was_ready = self._was_ready or not missing
+        return missing
+
+    def _store(self) -> list[str]:
+        now, most = time.time(), self._settings.store.max_staleness
+        try:
+            _figures(self._settings, self._keyer)
+        except StoreError as error:
+            return [f"store: {error}"]
+        age = stores.age(self._settings, now)
+        if age > most:
+            return [f"store: the replica is {age:.0f} s old, more than store.max_staleness allows"]
+        made_at = stores.replica_folder(self._settings).switched_at() if stores.shared(self._settings) else 0.0
+        if not self._was_ready and now < made_at + OPENED_WITHIN_SECONDS:
+            return ["store: the replica is new, and the workers are opening it"]
+        return []
 
 
 def look_after_lists(control: int, settings: Settings, keyer: Keyer, metrics: Metrics) -> None:

@@ -59,6 +59,13 @@ class ReplicaFolder:
                 f"{self.folder}: no replica yet; `sendgate serve` makes it when it reaches the origin"
             ) from None
 
+    def switched_at(self) -> float:
+        """Unix time at which the current version became so; 0 while there is none."""
+        try:
+            return self._current.lstat().st_mtime
+        except OSError:
+            return 0.0
+
     def new_version(self) -> Path:
         """A fresh folder for a version that is to become current."""
         with translated(self.folder):
