@@ -9,8 +9,9 @@ from sendgate.keys import Keyer
 from sendgate.origin_url import parse_origin_url
 from sendgate.settings import StoreSettings
 from sendgate.store.layout import Layout
+from sendgate.store.opening import open_shards
 from sendgate.store.redis_client import Access, RedisClient
-from sendgate.store.shards import Shards, open_shards
+from sendgate.store.shards import Shards
 from sendgate.store.shared import SharedOrigin
 
 SETTINGS = StoreSettings()

@@ -27,12 +27,12 @@ from sendgate.store.copying import copy_lists
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreError
 from sendgate.store.layout import Layout, label_id
+from sendgate.store.opening import open_shards
 from sendgate.store.origin import LoadOptions
 from sendgate.store.record import unpack_label
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import open_replica, read_counts, read_position
 from sendgate.store.replica_folder import ReplicaFolder
-from sendgate.store.shards import open_shards
 from sendgate.store.shared import SharedOrigin
 from smtp.mta_side import CONTINUE, MtaSide
 from store.parts import MAX_SIZE, entry, rows

@@ -27,7 +27,7 @@ from sendgate.cli import stores
 from sendgate.keys import Keyer
 from sendgate.settings import Settings
 from sendgate.store.errors import StoreError
-from sendgate.store.shards import make_missing
+from sendgate.store.opening import make_missing
 from sendgate.store.shared import SharedOrigin
 from trial.gate import Gate
 from trial.redis_cluster import RedisCluster

@@ -31,7 +31,7 @@ from faults.shared import (
 )
 from sendgate.keys import Keyer
 from sendgate.store.errors import OriginLostError
-from sendgate.store.shards import make_missing
+from sendgate.store.opening import make_missing
 from sendgate.store.shared import SharedOrigin
 from trial.gate import Gate
 from trial.redis_server import RedisServer

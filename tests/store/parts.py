@@ -23,12 +23,13 @@ from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.environment import Environment
 from sendgate.store.followed import FollowedReplica
 from sendgate.store.layout import ROW_OCTETS, Layout, label_id
+from sendgate.store.opening import open_shards
 from sendgate.store.origin import Applied, LoadOptions, Origin
 from sendgate.store.record import NUMBER, RECORD, unpack_label
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica
 from sendgate.store.replica_writer import row_of
-from sendgate.store.shards import Shards, open_shards
+from sendgate.store.shards import Shards
 from sendgate.store.shared import SharedOrigin
 from trial.redis_server import RedisServer
 

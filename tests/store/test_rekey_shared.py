@@ -17,8 +17,9 @@ from sendgate.keys import Keyer
 from sendgate.store.copying import copy_lists
 from sendgate.store.errors import WrongKeyError
 from sendgate.store.followed import FollowedReplica, HeldUpError
+from sendgate.store.opening import make_missing
 from sendgate.store.redis_client import RedisClient
-from sendgate.store.shards import Mark, make_missing
+from sendgate.store.shards import Mark
 from sendgate.store.shared import SharedOrigin
 from sendgate.store.tail import Changes, Looked, read_changes
 from store.parts import MAX_SIZE, NOW, SHARDS, add, entry, load, reasons, rows, shared_server

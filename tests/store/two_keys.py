@@ -21,10 +21,11 @@ from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.environment import Environment
 from sendgate.store.followed import FollowedReplica
 from sendgate.store.layout import Layout
+from sendgate.store.opening import open_shards
 from sendgate.store.origin import Origin, Rekeyed
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica
-from sendgate.store.shards import Shards, open_shards
+from sendgate.store.shards import Shards
 from sendgate.store.shared import SharedOrigin
 from store.parts import BUCKETS, HISTORY, MAX_SIZE, SHARDS, EmbeddedLists, SharedLists, shared_server
 

@@ -18,12 +18,13 @@ from sendgate.store.embedded import EmbeddedOrigin
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreMissingError
 from sendgate.store.layout import Layout
+from sendgate.store.opening import open_shards
 from sendgate.store.origin import Explains, Origin
 from sendgate.store.redis_client import Access, RedisClient
 from sendgate.store.replica import Replica, open_replica
 from sendgate.store.replica_folder import ReplicaFolder
 from sendgate.store.replica_origin import ReplicaOrigin
-from sendgate.store.shards import Shards, open_shards
+from sendgate.store.shards import Shards
 from sendgate.store.shared import SharedOrigin
 
 

@@ -19,11 +19,12 @@ from sendgate.store.chain import LOSSES, diagnose
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreCorruptError, StoreError
 from sendgate.store.layout import KEY_OCTETS, label_id, value_of_record
+from sendgate.store.opening import make_missing
 from sendgate.store.origin import Applied
 from sendgate.store.record import Label, Record, unpack_records
 from sendgate.store.replica import read_label
 from sendgate.store.replica_writer import count_shards, read_marks
-from sendgate.store.shards import Shards, make_missing
+from sendgate.store.shards import Shards
 from sendgate.store.shared_batch import AddStep, Batch
 
 _STEPS_AT_ONCE = 500
