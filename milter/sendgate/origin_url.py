@@ -22,10 +22,11 @@ FORMS = (
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 MAX_PORT = 65535
 
+_AT_TOO_MANY = "an @ too many; in a user name or password it is written %40, and a / there %2F"
 _URL = re.compile(
     r"(?P<scheme>rediss?)(?:\+(?P<kind>sentinel|cluster))?://(?:(?P<user>[^@/]*)@)?(?P<hosts>[^/]+)(?P<path>/.*)?"
 )
-_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::(?P<port>\d+))?")
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]@]+)(?::(?P<port>\d+))?")
 _PATHS = {
     "server": re.compile(r"(?:/(?P<database>\d+)?)?"),
     "sentinel": re.compile(r"/(?P<service>[^/\s]+)(?:/(?P<database>\d+))?"),
@@ -67,6 +68,8 @@ def parse_origin_url(text: str) -> OriginUrl:
         raise ValueError(f"must be {FORMS}")
     kind: Kind = match["kind"] or "server"  # type: ignore[assignment]
     path = _PATHS[kind].fullmatch(match["path"] or "")
+    if "@" in (match["path"] or ""):
+        raise ValueError(_AT_TOO_MANY)
     if not path:
         raise ValueError(f"the path {match['path'] or ''!r} does not fit; must be {FORMS}")
     parts = path.groupdict()
@@ -90,6 +93,8 @@ def parse_origin_url(text: str) -> OriginUrl:
 def _host(text: str, default_port: int) -> tuple[str, int]:
     match = _HOST.fullmatch(text)
     port = int(match["port"] or default_port) if match else 0
+    if "@" in text:  # it may be a part of a password, which is not to be shown
+        raise ValueError(_AT_TOO_MANY)
     if not match or not 0 < port <= MAX_PORT:
         raise ValueError(f"{text!r} is no host[:port]")
     return match["host"].strip("[]"), port

@@ -150,7 +150,7 @@ class Said(NamedTuple):
 class Asker:
     """Asks without end about suppressed recipients and a good one, in turn. Context manager."""
 
-    def __init__(self, gate: Gate, every_seconds: float = 0.005) -> None:
+    def __init__(self, gate: Gate, every_seconds: float = 0.01) -> None:
         self._gate = gate
         self._every = every_seconds
         self._recipients = cycle(name for bad in BAD for name in (bad, GOOD))
@@ -169,7 +169,7 @@ class Asker:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "a recipient got no reply"
 
-    def wait_for_more(self, count: int = 50) -> None:
+    def wait_for_more(self, count: int = 30) -> None:
         """Wait until so many more have been asked about."""
         wanted = len(self.said) + count
         wait_until(lambda: len(self.said) >= wanted, PATIENCE, f"{count} more replies")

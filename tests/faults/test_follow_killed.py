@@ -90,7 +90,7 @@ class Writer:
         wait_until(lambda: self.changes >= wanted, PATIENCE, f"{count} more changes")
 
     def _run(self) -> None:
-        while not self._stop.wait(0.005):
+        while not self._stop.wait(0.01):
             changes = [self._change() for _ in range(self._random.randint(1, 30))]
             self._origin.apply(changes)
             self.changes += len(changes)
@@ -172,10 +172,10 @@ def test_followers_killed_at_any_moment_lose_nothing_and_release_nobody(
     with ExitStack() as stack, ThreadPoolExecutor(PODS) as pool:
         gates = [stack.enter_context(running(shared_gate(server, workers=1), wait=False)) for _ in range(PODS)]
         with Writer(open_lists(server), SEED) as writer, ExitStack() as asking:
-            askers = [asking.enter_context(Asker(gate, 0.02)) for gate in gates]
+            askers = [asking.enter_context(Asker(gate, 0.05)) for gate in gates]
             kills = sum(pool.map(kill_at_random_moments, gates, range(SEED, SEED + PODS)))
             wait_until(lambda: all(map(follow_pid, gates)), PATIENCE, "all follow again")
-            writer.wait_for_more(500)
+            writer.wait_for_more(200)
             for asker in askers:
                 asker.wait_for_more(10)
         for gate in gates:

@@ -81,8 +81,8 @@ def assert_add_fails(gate: Gate, server: RedisServer) -> None:
 def test_under_load_decisions_go_on_while_redis_is_stopped_and_it_heals_by_itself(
     server: RedisServer, origin: SharedOrigin
 ) -> None:
-    with following(server, origin) as gate, behind_postfix(gate) as mta, Load(mta.port, 4) as load:
-        load.wait_for_more()
+    with following(server, origin) as gate, behind_postfix(gate) as mta, Load(mta.port, 2) as load:
+        load.wait_for_more(50)
         server.stop()
         assert_add_fails(gate, server)
         wait_until_away(gate)

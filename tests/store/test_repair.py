@@ -15,7 +15,7 @@ from sendgate.store.origin import Applied
 from sendgate.store.repair import Repair, Repaired
 from sendgate.store.shards import Shards
 from sendgate.store.shared import SharedOrigin
-from store.parts import MAX_SIZE, NOW, SharedLists, add, entry, remove, shared_server
+from store.parts import MAX_SIZE, NOW, SharedLists, add, entry, reasons, remove, shared_server
 
 USERS = [entry(f"user{number}@example.com", "hard_bounce", "stream:news", "partners") for number in range(100)]
 Backup = dict[bytes, bytes]
@@ -141,6 +141,15 @@ def test_an_entry_that_is_added_again_is_told_in_clear_again(lists: SharedLists)
     repaired(lists)
     assert add(lists, USERS[0]) == Applied(refreshed=1)
     assert lists.origin.get(USERS[0].subject) == [USERS[0]]
+
+
+def test_a_kind_that_was_not_known_by_key_is_known_in_clear(lists: SharedLists) -> None:
+    key = Keyer().key("abuse@")
+    add(lists, entry(f"key:{key.hex()}"))  # as if it were an address
+    assert reasons(lists, "abuse@example.com") == []
+    assert add(lists, entry("abuse@")) == Applied(refreshed=1)
+    assert reasons(lists, "abuse@example.com") == ["manual"]
+    assert [kind.name for kind in lists.origin.kinds()] == ["LOCAL"]
 
 
 def resynced(lists: SharedLists, folder: Path) -> Environment:

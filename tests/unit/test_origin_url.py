@@ -124,3 +124,12 @@ def test_a_url_of_redis_is_shared(text: str) -> None:
 @pytest.mark.parametrize("text", ["lmdb:///var/lib/sendgate", "/var/lib/redis", "redisx://a", "", "http://redis"])
 def test_another_url_is_not_shared(text: str) -> None:
     assert not is_shared(text)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://app:pw@word@redis.example", "redis://:secret@", "redis://a:secret@b@c/0", "redis://:s/ecret@host"]
+)
+def test_a_part_of_a_password_is_neither_taken_for_a_host_nor_shown(url: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        parse_origin_url(url)
+    assert not any(word in str(refused.value) for word in ("word@", "ecret", "pw"))

@@ -168,7 +168,9 @@ def test_a_replica_that_never_was_in_step_is_endlessly_old(folder: ReplicaFolder
     assert folder.age(NOW) == float("inf")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"soon\n", b"\xff\xfe", b"17900", b"\0" * 15, b"-inf\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"soon\n", b"\xff\xfe", b"17900", b"\0" * 15, b"-inf\n", b"nan\n", b"inf\n"]
+)
 def test_a_broken_in_step_file_makes_no_replica_young(folder: ReplicaFolder, content: bytes) -> None:
     made_current(folder)
     (folder.folder / "in_step").write_bytes(content)

@@ -16,8 +16,6 @@ from enum import StrEnum
 from sendgate.store.shards import Mark, Shards
 from sendgate.store.tail import ChangeRecord, read_changes
 
-_AT_ONCE_SECONDS = 0.001
-
 
 class Cause(StrEnum):
     """Why lists are copied."""
@@ -73,7 +71,7 @@ def diagnose(shards: Shards, marks: Mapping[int, Mark]) -> dict[int, Cause]:
 
 def _first(shards: Shards, shard: int, mark: Mark) -> Cause | None:
     """What the first change behind a mark says of it."""
-    for record in read_changes(shards, {shard: mark.last}, _AT_ONCE_SECONDS).get(shard, [])[:1]:
+    for record in read_changes(shards, {shard: mark.last}, 0).get(shard, [])[:1]:
         try:
             behind(shard, mark, record)
         except BrokenChainError as error:

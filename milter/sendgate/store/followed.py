@@ -28,7 +28,6 @@ _MOST_WAITING = 1000
 """So many changes of a shard are kept in memory while they wait for those of others."""
 _LONGEST_WAIT_SECONDS = 60.0
 """After so long a change no longer waits for others that the origin does not have, because it has lost them."""
-_AT_ONCE_SECONDS = 0.001
 
 
 class HeldUpError(Exception):
@@ -82,7 +81,7 @@ class FollowedReplica:
             for shard, mark in self._shards.marks_of(list(wanted)).items():
                 ours = self.marks[shard].last
                 if mark and mark.last != ours:
-                    self.take_in(Changes(read_changes(self._shards, {shard: ours}, _AT_ONCE_SECONDS)))
+                    self.take_in(Changes(read_changes(self._shards, {shard: ours}, 0)))
 
     def compare(self, there: Mapping[int, Mark | None]) -> None:
         """See whether the origin still has what we have, and its secret. Raises BrokenChainError, WrongKeyError."""

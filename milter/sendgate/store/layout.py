@@ -172,6 +172,7 @@ def merged(old: Value, new: Value) -> Value:
         expires=later_expiry(old.expires, new.expires),
         origin=new.origin,
         strikes=max(old.strikes, new.strikes),
+        kind=new.kind if clear else old.kind,
         subject=new.subject if clear else old.subject,
         note=new.note or old.note,
     )

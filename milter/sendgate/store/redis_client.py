@@ -126,7 +126,8 @@ class RedisClient:
             source = self._redis
             if self.is_cluster:
                 source = self._redis.get_redis_connection(self._redis.get_node_from_key(next(iter(positions))))
-            block = max(1, round(block_seconds * 1000))
+            # An idle server looks at those who wait ten times a second only: who need not wait must not.
+            block = round(block_seconds * 1000) or None
             answer = source.xread(dict(positions), count=count, block=block)
             pairs = answer.items() if isinstance(answer, dict) else answer
             return {name.decode(): entries for name, entries in pairs}

@@ -12,6 +12,7 @@ while there is no replica.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import tempfile
@@ -113,6 +114,7 @@ class ReplicaFolder:
     def age(self, now: float) -> float:
         """Seconds since the replica was in step; endless when it never was."""
         try:
-            return max(0.0, now - float(self._in_step.read_text(encoding="ascii")))
+            in_step = float(self._in_step.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return float("inf")
+        return max(0.0, now - in_step) if math.isfinite(in_step) else float("inf")

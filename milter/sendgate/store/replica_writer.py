@@ -95,8 +95,9 @@ class ReplicaWriter(Ledger):
             self.count(NUMBER.unpack(number)[0], kind_of_code(row[_KIND_AT]), 1)
         else:
             after = there[:at] + new + there[at + RECORD.size :]
-            if removed:
-                self.count(NUMBER.unpack(number)[0], kind_of_code(there[at + RECORD.size - 1]), -1)
+            self.count(NUMBER.unpack(number)[0], kind_of_code(there[at + RECORD.size - 1]), -1)
+            if not removed:
+                self.count(NUMBER.unpack(number)[0], kind_of_code(row[_KIND_AT]), 1)
         if after:
             self.txn.put(key, after, db=self._db["keys"])
         else:
