@@ -11,6 +11,8 @@ from sendgate.entry import Add, Entry, parse_subject
 from sendgate.keys import Keyer
 from sendgate.store.copying import copy_lists
 from sendgate.store.environment import Environment
+from sendgate.store.layout import Layout
+from sendgate.store.opening import open_shards
 from sendgate.store.origin import Applied
 from sendgate.store.repair import Repair, Repaired
 from sendgate.store.shards import Shards
@@ -141,6 +143,16 @@ def test_an_entry_that_is_added_again_is_told_in_clear_again(lists: SharedLists)
     repaired(lists)
     assert add(lists, USERS[0]) == Applied(refreshed=1)
     assert lists.origin.get(USERS[0].subject) == [USERS[0]]
+
+
+def test_lists_whose_layout_is_lost_are_opened_as_they_were_cut(lists: SharedLists) -> None:
+    add(lists, *USERS)
+    prefix = lists.shards.layout.prefix
+    shared_server().client.delete(f"{prefix}:layout")
+    for shards in (1, 16, 256):
+        opened = open_shards(lists.shards.client, Layout(prefix, shards, 16), b"", 2**20, create=True)
+        assert opened.layout == lists.shards.layout
+        assert sum(SharedOrigin(opened, Keyer()).counts().values()) == 100
 
 
 def test_a_kind_that_was_not_known_by_key_is_known_in_clear(lists: SharedLists) -> None:

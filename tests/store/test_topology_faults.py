@@ -54,13 +54,6 @@ OF = {
     "tls-cluster": [*ANYWHERE, *WITH_TLS],
     "sentinel": [*ANYWHERE, "unknown service", "wrong sentinel password"],
 }
-UNTOLD = {
-    *(("tls-server", fault) for fault in WITH_TLS),
-    *(("cluster", fault) for fault in ("wrong password", "no password")),
-    *(("tls-cluster", fault) for fault in ("wrong password", "no password", *WITH_TLS)),
-    *(("sentinel", fault) for fault in ("unknown service", "wrong sentinel password")),
-}
-"""Where the message does not name the remedy yet."""
 CASES = [(place, fault) for place, faults in OF.items() for fault in faults]
 
 
@@ -97,13 +90,7 @@ def test_a_command_says_where_and_no_password(name: str, fault: str, program: Pr
     assert told(answer) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "fault"),
-    [
-        pytest.param(*case, marks=pytest.mark.xfail(case in UNTOLD, reason="not told yet", strict=True))
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize(("name", "fault"), CASES)
 def test_a_command_says_in_few_words_what_to_look_at(name: str, fault: str, program: Program) -> None:
     _, answer = add_with(name, fault, program)
     (complaint,) = answer.complaints

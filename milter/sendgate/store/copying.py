@@ -11,7 +11,7 @@ in twice does no harm.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -77,32 +77,34 @@ def _copy(shards: Shards, environment: Environment, progress: Progress) -> int:
     """Copy all rows, in the order of their keys. Returns how many there were."""
     entries = sum(count for _, _, count in shards.counts())
     copied = 0
-    for batch in _batches(shards, entries):
-        with environment.begin(write=True) as txn:
-            for shard, rows in batch:
-                writer = ReplicaWriter(txn, environment, partial(shards.label, shard))
-                writer.add_new(rows)
-                writer.finish()
-                copied += len(rows)
-        progress(copied, max(entries, copied))
+    with closing(_fetched(shards, entries)) as fetched:
+        while some := _copy_some(shards, environment, fetched):
+            copied += some
+            progress(copied, max(entries, copied))
     return copied
 
 
-def _batches(shards: Shards, entries: int) -> Iterator[list[tuple[int, list[bytes]]]]:
-    """Sorted rows by shard, as many as go into one transaction."""
-    batch: dict[int, list[bytes]] = {}
-    size = 0
-    for shard, packed in _fetched(shards, entries):
-        rows = sorted(packed[at : at + ROW_OCTETS] for at in range(0, len(packed), ROW_OCTETS))
-        batch.setdefault(shard, []).extend(rows)
-        size += len(rows)
-        if size >= _ROWS_A_TRANSACTION:
-            yield list(batch.items())
-            batch, size = {}, 0
-    yield list(batch.items())
+def _copy_some(shards: Shards, environment: Environment, fetched: Iterator[tuple[int, bytes]]) -> int:
+    """Copy as many rows as go into one transaction, each range as it comes. Returns how many; 0 at the end."""
+    copied, current = 0, -1
+    writer: ReplicaWriter | None = None
+    with environment.begin(write=True) as txn:
+        for shard, packed in fetched:
+            if writer is None or shard != current:
+                if writer is not None:
+                    writer.finish()
+                writer, current = ReplicaWriter(txn, environment, partial(shards.label, shard)), shard
+            rows = sorted([packed[at : at + ROW_OCTETS] for at in range(0, len(packed), ROW_OCTETS)])
+            writer.add_new(rows)
+            copied += len(rows)
+            if copied >= _ROWS_A_TRANSACTION:
+                break
+        if writer is not None:
+            writer.finish()
+    return copied
 
 
-def _fetched(shards: Shards, entries: int) -> Iterator[tuple[int, bytes]]:
+def _fetched(shards: Shards, entries: int) -> Generator[tuple[int, bytes], None, None]:
     """Packed rows, range by range; while some are worked on, the next are on their way."""
     ahead: deque[tuple[int, Future[bytes]]] = deque()
     with ThreadPoolExecutor(1, "copy") as pool:

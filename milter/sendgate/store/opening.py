@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from sendgate.keys import Secrets, fingerprints
 from sendgate.store.errors import StoreCorruptError, StoreError, StoreMissingError, WrongKeyError
-from sendgate.store.layout import FORMAT, Layout
+from sendgate.store.layout import FORMAT, MAX_SHARDS, Layout
 from sendgate.store.redis_client import RedisClient
 from sendgate.store.shards import Shards, secret_of
 
@@ -29,7 +29,7 @@ def open_shards(
     history: octets of changes to keep for followers. Raises StoreMissingError, WrongKeyError, StoreError.
     """
     there = client.hash(f"{wanted.prefix}:layout")
-    layout = _layout(wanted, there, client.place)
+    layout = _layout(wanted, there or _told_by_a_shard(client, wanted.prefix), client.place)
     shards = Shards(client, layout, history)
     marks = shards.look()
     if create and there.get(b"state") == CREATING:
@@ -54,8 +54,8 @@ def make_missing(shards: Shards, secret: Secrets) -> list[int]:
     facts = {"shards": layout.shards, "buckets": layout.buckets}
     client.set_fields(f"{layout.prefix}:layout", {**facts, "state": CREATING})
     for shard in missing:
-        meta: list[str | bytes] = ["format", FORMAT, "secret", under, "epoch", os.urandom(8).hex()]
-        client.run("create", [shards.names[shard].meta], meta)
+        meta: list[str | bytes | int] = ["format", FORMAT, "secret", under, "epoch", os.urandom(8).hex()]
+        client.run("create", [shards.names[shard].meta], [*meta, "shards", layout.shards, "buckets", layout.buckets])
     client.set_fields(f"{layout.prefix}:layout", {"state": COMPLETE})
     shards.look()
     return missing
@@ -70,6 +70,13 @@ def _check_secret(shards: Shards, secret: Secrets) -> None:
     for _, mark in there:
         if mark.secret not in accepted:
             raise WrongKeyError(shards.client.place, mark.secret)
+
+
+def _told_by_a_shard(client: RedisClient, prefix: str) -> Mapping[bytes, bytes]:
+    """The layout of lists whose layout was lost, with a node or by hand: any shard that is left knows it."""
+    cuts = [2**bits for bits in range(MAX_SHARDS.bit_length())]
+    names = [name.meta for shards in cuts for name in Layout(prefix, shards, 1).names()]
+    return next((meta for meta in client.hashes(names) if b"shards" in meta), {})
 
 
 def _layout(wanted: Layout, there: Mapping[bytes, bytes], place: str) -> Layout:

@@ -7,8 +7,7 @@ Refused: `StoreUnreachableError` when nobody answers or we may not ask, `StoreEr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,28 +15,16 @@ from typing import Any
 
 import redis
 from redis import exceptions
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
-from redis.sentinel import MasterNotFoundError, Sentinel
+from redis.sentinel import Sentinel
 
 from sendgate.origin_url import OriginUrl
-from sendgate.store.errors import OriginLostError, SecretChangedError, StoreError, StoreUnreachableError
+from sendgate.store.redis_errors import translated
 
 Key = str
 Argument = str | bytes | int
-
-_AWAY = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ClusterDownError,
-    exceptions.RedisClusterException,
-    exceptions.ReadOnlyError,
-    OSError,
-)
-_SHUT = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
-_WAITING = ("LOADING", "MASTERDOWN", "TRYAGAIN", "UNBLOCKED", "MOVED", "ASK", "CLUSTERDOWN")
-"""Answers of a server that is starting, or on its way to another role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,41 +140,6 @@ class RedisClient:
         self._redis.close()
 
 
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Turn redis-py's errors into StoreErrors that name the place and the remedy."""
-    try:
-        yield
-    except _SHUT as error:
-        raise StoreUnreachableError(
-            f"{place}: refused us: {error}; look at the user of store.url, store.password_file and the server's ACL"
-        ) from error
-    except (*_AWAY, MasterNotFoundError) as error:
-        raise StoreUnreachableError(f"{place}: does not answer: {error or type(error).__name__}") from error
-    except exceptions.OutOfMemoryError as error:
-        raise StoreError(f"{place}: no memory: {error}; give the server more") from error
-    except exceptions.ResponseError as error:
-        raise _answered(place, str(error)) from error
-    except exceptions.RedisError as error:
-        raise StoreError(f"{place}: {error}") from error
-
-
-def _answered(place: str, answer: str) -> StoreError:
-    if answer.startswith("EPOCH"):
-        return OriginLostError(
-            f"{place}: a part of the lists is gone or was made anew; `sendgate repair --from-replica` in a pod that "
-            "still has them writes them back"
-        )
-    if answer.startswith("SECRET"):
-        return SecretChangedError(
-            f"{place}: the lists are under another secret since; the same again does the rest, with that secret named "
-            "in store.hash_key_file"
-        )
-    if answer.startswith(_WAITING):
-        return StoreUnreachableError(f"{place}: not ready: {answer}")
-    return StoreError(f"{place}: {answer}")
-
-
 def _connect(access: Access) -> Any:
     url = access.url
     options = _options(access)
@@ -196,7 +148,9 @@ def _connect(access: Access) -> Any:
         return RedisCluster(startup_nodes=[node(host, port) for host, port in url.hosts], **options)
     options["db"] = url.database
     if url.kind == "sentinel":
+        # The other Sentinels are the second try: with tries at each, a silent set would hold us for minutes.
         sentinel_options = {**options, "db": 0, "username": None, "password": access.sentinel_password or None}
+        sentinel_options["retry"] = Retry(NoBackoff(), 0)
         sentinel: Any = Sentinel
         return sentinel(url.hosts, sentinel_kwargs=sentinel_options, **options).master_for(url.service)
     host, port = url.hosts[0]

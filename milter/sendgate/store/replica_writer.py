@@ -9,17 +9,21 @@ kind instead of an entry number; `entries` holds the fields of entries that the 
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from sendgate.store.environment import Environment, Transaction
-from sendgate.store.layout import FIELD_OCTETS, KEY_OCTETS, REMOVED, ROW_OCTETS, kind_of_code
+from sendgate.store.layout import FIELD_OCTETS, KEY_OCTETS, MAX_SHARDS, REMOVED, ROW_OCTETS, kind_of_code
 from sendgate.store.ledger import Ledger
 from sendgate.store.record import NUMBER, RECORD, Label, later_expiry
 from sendgate.store.shards import Mark
 
-MAX_SHARDS = 256
 _KIND_AT = ROW_OCTETS - 1
 _LABEL_OCTETS = NUMBER.size
+_PARTS = struct.Struct("16s8s8s3s")
+_SORT = struct.Struct("16x8s8x3s")
+"""A row cut up: key, label id, created and expires, and the rest, which many rows share with their label id."""
 
 
 class ReplicaWriter(Ledger):
@@ -41,19 +45,17 @@ class ReplicaWriter(Ledger):
 
     def add_new(self, rows: list[bytes]) -> None:
         """Take in rows behind all that is there: in the order of their keys, and none of them removed."""
-        pairs: list[tuple[bytes, bytes]] = []
-        last = b""
-        for row in rows:
-            key, record = row[:KEY_OCTETS], self._record(row)
-            if key == last:
-                pairs[-1] = (key, pairs[-1][1] + record)
-            else:
-                pairs.append((key, record))
-                last = key
-        for name, count in _tally(rows).items():
-            self.count(NUMBER.unpack(self._number(name[:-1]))[0], kind_of_code(name[-1]), count)
-        if pairs:
-            self.txn.cursor(db=self._db["keys"]).putmulti(pairs, append=True)
+        if not rows:
+            return
+        packed = b"".join(rows)
+        sorts = Counter(_SORT.iter_unpack(packed))
+        numbers = {label: self._number(label) for label, _ in sorts}
+        pairs = [(key, numbers[label] + times + b"\0" + rest) for key, label, times, rest in _PARTS.iter_unpack(packed)]
+        if len(dict(pairs)) < len(pairs):
+            pairs = _joined(pairs)
+        for (label, rest), count in sorts.items():
+            self.count(NUMBER.unpack(numbers[label])[0], kind_of_code(rest[-1]), count)
+        self.txn.cursor(db=self._db["keys"]).putmulti(pairs, append=True)
 
     def restore(self, row: bytes) -> None:
         """Take in a row that the origin has lost, or has with an earlier expiry; note that it is kept."""
@@ -154,10 +156,9 @@ def _find(records: bytes, label: bytes) -> int | None:
     return None
 
 
-def _tally(rows: list[bytes]) -> dict[bytes, int]:
-    """How many rows there are of each label id and kind."""
-    counts: dict[bytes, int] = {}
-    for row in rows:
-        name = row[KEY_OCTETS:FIELD_OCTETS] + row[_KIND_AT:]
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+def _joined(pairs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """All records of a key behind one another."""
+    by_key: dict[bytes, bytes] = {}
+    for key, record in pairs:
+        by_key[key] = by_key.get(key, b"") + record
+    return list(by_key.items())

@@ -12,6 +12,18 @@ local meta, counts, labels, changes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local REMOVED = 128
 local AT_ONCE = 1000 -- fields in one command: the arguments of a call must fit on Lua's stack
 
+-- A right that is missing must show before anything is changed: what a script has done is not undone when it fails.
+local needed = {
+    {'HSET', meta, '', ''}, {'HSETNX', labels, '', ''}, {'HDEL', meta, ''}, {'HINCRBY', counts, '', 1},
+    {'XADD', changes, '*', '', ''}, {'XRANGE', changes, '-', '+'}, {'XTRIM', changes, 'MINID', 0},
+}
+for at = 1, #needed do
+    -- HSETNX is for labels only, which a removal has none of.
+    if (needed[at][1] ~= 'HSETNX' or ARGV[5] ~= '0') and not redis.acl_check_cmd(unpack(needed[at])) then
+        return redis.error_reply('NOPERM this user has no permissions to run ' .. needed[at][1] .. ' in a script')
+    end
+end
+
 local state = redis.call('HMGET', meta, 'epoch', 'last', 'sequence', 'octets', 'secret')
 if state[1] ~= ARGV[1] then
     return redis.error_reply('EPOCH of this shard is ' .. (state[1] or 'gone'))
