@@ -92,9 +92,11 @@ class SharedLoad:
         units = self._units()
         for number, unit in enumerate(units, 1):
             new = self._rows(spill, unit)
-            outcome.merge(_ops(new, self._shards.values(unit.shard, {field for field, _ in new}))[1])
+            there = self._of_list(unit, name) if name is not None else {}
+            if self._options.dry_run:
+                others = {field for field, _ in new if name is None or not self._is_of(field, name)}
+                outcome.merge(_ops(new, there | self._shards.values(unit.shard, others))[1])
             if name is not None:
-                there = self._of_list(unit, name)
                 kept = {field for field, _ in new if self._is_of(field, name)}
                 gone = {field: value for field, value in there.items() if field not in kept}
                 marshal.dump((unit.shard, gone), stale)
@@ -135,11 +137,9 @@ class SharedLoad:
         if changed is not None and not changed:
             return Applied(added=len(rows))
         for _ in range(_TRIES):
-            for field, value in (changed or {}).items():
-                if value:
-                    there[field] = value
-                else:
-                    del there[field]
+            there |= changed or {}
+            if not all(there.values()):
+                there = {field: value for field, value in there.items() if value}
             ops, applied = _ops(rows, there)
             changed = self._shards.write(shard, ops, self._labels_of(op.field for op in ops)) if ops else {}
             if not changed:
@@ -230,11 +230,10 @@ def _ops(rows: list[New], there: Mapping[bytes, bytes]) -> tuple[list[Op], Appli
         if old is None:
             now[field] = new
             applied.added += 1
-            continue
-        now[field] = after = old if old[4:] == new[4:] else _merged(old, new)
-        if after == old:
+        elif old[4:] == new[4:] or (after := _merged(old, new)) == old:
             applied.unchanged += 1
         else:
+            now[field] = after
             applied.refreshed += 1
     ops = [Op(field, there.get(field, b""), value) for field, value in now.items()]
     return [op for op in ops if op.old != op.new], applied
