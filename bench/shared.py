@@ -161,25 +161,27 @@ def _take_in(size: int, folder: Path, server: RedisServer, shards: Shards) -> li
                 LoadOptions(),
                 lambda *_: None,
             )
-            imported = _timed(lambda: _catch_up(replica, shards))
+            imported = _catch_up(replica, shards)
             progress(f"shared: taking in {SINGLE_CHANGES:,} changes")
             for number in range(SINGLE_CHANGES):
                 origin.apply([Add(entry(lists.address(2 * _OTHERS + number)))])
-            single = _timed(lambda: _catch_up(replica, shards))
+            single = _catch_up(replica, shards)
     return [
         Figure("taking in an import, entries/s", count / imported),
         Figure("taking in single changes, /s", SINGLE_CHANGES / single),
     ]
 
 
-def _catch_up(replica: FollowedReplica, shards: Shards) -> None:
-    """Take in all that there is, as the follower does."""
+def _catch_up(replica: FollowedReplica, shards: Shards) -> float:
+    """Take in all that there is, as the follower does. Returns the seconds it took."""
     wanted = [mark.sequence if mark else 0 for mark in shards.look()]
     with closing(Tail(shards, replica.marks_but(()))) as tail:
+        started = time.perf_counter()
         while [mark.sequence for mark in replica.marks] != wanted:
             item = tail.next(1.0)
             if isinstance(item, Changes):
                 replica.take_in(item)
+        return time.perf_counter() - started
 
 
 def _removals(size: int, server: RedisServer) -> list[Figure]:
