@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import cpu, growth, imports, memory, propagation, shared, throughput
+from bench import buckets, cpu, growth, imports, memory, propagation, replicas, shared, throughput
 from bench.report import Report, progress, save
 from bench.scale import DEFAULT, FULL, QUICK, Scale
 from trial.mta import TrialError
@@ -25,6 +25,8 @@ MEASURES: dict[str, Callable[[Scale], Report]] = {
     "import": imports.run,
     "propagation": propagation.run,
     "shared": shared.run,
+    "buckets": buckets.run,
+    "replica": replicas.run,
 }
 
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from bench import lists, places
 from bench.origin import open_origin
 from bench.pods import FollowerPart, ReaderPart, WriterPart, entry
+from bench.processes import cpu_seconds
 from bench.report import Report, Target, progress
 from bench.scale import Scale
 from sendgate.entry import Add, Change, Remove, parse_subject
@@ -56,10 +57,22 @@ def run(scale: Scale) -> Report:
     report = Report(
         "propagation",
         f"Propagation of a change, {LIST_SIZE:,} entries, one Redis",
-        ("pods", "other changes/s", "change", "p50, ms", "p90, ms", "p99, ms", "max, ms", "from the call: p50", "p99"),
+        (
+            "pods",
+            "other changes/s",
+            "change",
+            "p50, ms",
+            "p90, ms",
+            "p99, ms",
+            "max, ms",
+            "from the call: p50",
+            "p99",
+            "Redis, µs",
+        ),
         notes=[
             "From the return of the call that makes the change (negative: seen before it returned) until a lookup in "
             f"another process finds it; looked for every {_POLL_SECONDS * 1000:g} ms in up to {READERS} of the pods.",
+            "Redis, µs: its CPU time for a change and all that the followers ask because of it. "
             "Pods are followers, all on this machine; expiry has no propagation: each gate goes by its clock.",
         ],
     )
@@ -73,7 +86,7 @@ def run(scale: Scale) -> Report:
             progress(f"propagation: {count} followers")
             _start(stack, folder, server.url, followers, count)
             for rate in (0, BACKGROUND):
-                _measure(report, scale, server.url, origin, followers, rate)
+                _measure(report, scale, server, origin, followers, rate)
         _measure_commands(report, folder)
     return report
 
@@ -86,18 +99,22 @@ def _start(stack: ExitStack, folder: Path, url: str, followers: list[FollowerPar
 
 
 def _measure(
-    report: Report, scale: Scale, url: str, origin: SharedOrigin, followers: list[FollowerPart], rate: int
+    report: Report, scale: Scale, server: RedisServer, origin: SharedOrigin, followers: list[FollowerPart], rate: int
 ) -> None:
     with ExitStack() as stack:
         last = len(followers) - 1
         chosen = sorted({round(last * part / (READERS - 1)) for part in range(READERS)})
         readers = [stack.enter_context(ReaderPart(followers[number].replica)) for number in chosen]
-        writer = stack.enter_context(WriterPart(url, _OTHERS, rate)) if rate else None
-        started = time.monotonic()
+        writer = stack.enter_context(WriterPart(server.url, _OTHERS, rate)) if rate else None
+        started, spent = time.monotonic(), cpu_seconds([server.pid])
         added, removed = _try(origin, readers, scale.propagation_tries)
-        made = round(writer.stop() / (time.monotonic() - started)) if writer else 0
+        made = writer.stop() if writer else 0
+        spent = (cpu_seconds([server.pid]) - spent) / (made + 2 * scale.propagation_tries)
+        others = f"{made / (time.monotonic() - started):.0f}" if rate else "none"
     for what, delays in (("add", added), ("remove", removed)):
-        _add(report, str(len(followers)), str(made) if rate else "none", what, delays)
+        _add(report, str(len(followers)), others, what, delays, f"{spent * 1e6:.0f}" if rate else "")
+    if rate:
+        report.figures[f"{len(followers)} pods: Redis's CPU for a change, µs"] = spent * 1e6
 
 
 def _try(origin: SharedOrigin, readers: list[ReaderPart], tries: int) -> tuple[Delays, Delays]:
@@ -130,7 +147,7 @@ def _measure_commands(report: Report, folder: Path) -> None:
             started = time.monotonic()
             gate.run("--version")
             starts.append(time.monotonic() - started)
-    _add(report, "1 gate", "none", "sendgate add", delays)
+    _add(report, "1 gate", "none", "sendgate add", delays, "")
     report.notes.append(
         f"sendgate add: the whole command, until RCPT is refused over the milter protocol, {COMMAND_TRIES} times; "
         f"`sendgate --version`, which does nothing else, takes {median(starts) * 1000:.0f} ms."
@@ -176,7 +193,7 @@ def _asking(gate: Gate, address: str) -> Iterator[Iterator[bool]]:
         yield ask(mta)
 
 
-def _add(report: Report, pods: str, others: str, change: str, delays: Delays) -> None:
+def _add(report: Report, pods: str, others: str, change: str, delays: Delays, spent: str) -> None:
     after = sorted(delay.from_return * 1000 for delay in delays)
     whole = sorted(delay.from_call * 1000 for delay in delays)
     shown = [
@@ -184,7 +201,7 @@ def _add(report: Report, pods: str, others: str, change: str, delays: Delays) ->
         _percentile(whole, 50),
         _percentile(whole, 99),
     ]
-    report.rows.append((pods, others, change, *(f"{value:.1f}" for value in shown)))
+    report.rows.append((pods, others, change, *(f"{value:.1f}" for value in shown), spent))
     shape = f"{pods} pods, {'with' if others != 'none' else 'no'} other changes, {change}"
     names = ("p50", "p90", "p99", "max", "p50 from the call", "p99 from the call")
     report.figures |= {f"{shape}: {name}, ms": value for name, value in zip(names, shown, strict=True)}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import growth, imports, lists, places
+from bench.buckets import used
 from bench.origin import SETTINGS, open_lists, open_origin
 from bench.pods import entry
 from bench.processes import cpu_seconds
@@ -71,7 +72,7 @@ def _measure(size: int) -> list[Figure]:
     with ExitStack() as stack:
         folder = stack.enter_context(places.folder())
         server = stack.enter_context(RedisServer(folder / "redis"))
-        before = _used(server)
+        before = used(server)
         found = _imports(size, folder, server)
         shards = open_lists(server.url)
         stack.callback(shards.client.close)
@@ -112,7 +113,7 @@ def _memory(size: int, before: int, server: RedisServer, shards: Shards) -> list
     """What the lists take in Redis."""
     changes = sum(shards.client.memory_of(names.changes) for names in shards.names)
     return [
-        Figure("Redis, bytes an entry", (_used(server) - before - changes) / size, 1),
+        Figure("Redis, bytes an entry", (used(server) - before - changes) / size, 1),
         Figure("Redis, changes, MiB", changes / 2**20),
     ]
 
@@ -200,7 +201,7 @@ def _removals(size: int, server: RedisServer) -> list[Figure]:
         Figure("sweep, one in eleven expired, entries/s", total / sweep),
         Figure("sweep, one in eleven expired, µs of Redis's CPU an entry", spent / total * 1e6, 2),
         Figure("sweep, nothing expired, entries/s", total / idle),
-        Figure("remove --list, of one in eleven, removed/s", count / remove),
+        Figure("remove --list, of one in eleven, entries/s", (total - count) / remove),
     ]
 
 
@@ -213,7 +214,3 @@ def _timed(step: Callable[[], None]) -> float:
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
-
-
-def _used(server: RedisServer) -> int:
-    return int(server.client.info("memory")["used_memory"])
