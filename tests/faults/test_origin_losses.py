@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -40,18 +43,48 @@ from trial.waiting import wait_until
 LATE = tuple(f"late{number}@example.com" for number in range(20))
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that keeps nothing by itself."""
-    with RedisServer(tmp_path / "redis") as started:
-        yield started
+class Pod(NamedTuple):
+    """A server that keeps nothing by itself, its lists, a gate that follows them, and what ends them."""
+
+    server: RedisServer
+    origin: SharedOrigin
+    gate: Gate
+    end: Callable[[], None]
+
+
+def start_pod(folder: Path) -> Pod:
+    with ExitStack() as stack:
+        server = stack.enter_context(RedisServer(folder))
+        origin = open_lists(server)
+        add(origin, *BAD)
+        gate = stack.enter_context(following(server, origin))
+        return Pod(server, origin, gate, stack.pop_all().close)
+
+
+@pytest.fixture(scope="module")
+def next_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Pod]]:
+    """Gives a pod; while a test has it, the next one is started."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def start() -> Future[Pod]:
+            return pool.submit(start_pod, tmp_path_factory.mktemp("redis"))
+
+        ahead = [start()]
+
+        def take() -> Pod:
+            pod = ahead.pop().result()
+            ahead.append(start())
+            return pod
+
+        yield take
+        ahead.pop().result().end()
 
 
 @pytest.fixture
-def origin(server: RedisServer) -> SharedOrigin:
-    lists = open_lists(server)
-    add(lists, *BAD)
-    return lists
+def pod(next_pod: Callable[[], Pod]) -> Iterator[Pod]:
+    taken = next_pod()
+    yield taken
+    taken.end()
 
 
 def shard_of(origin: SharedOrigin, subject: str) -> int:
@@ -98,9 +131,10 @@ def wait_until_resynced(gate: Gate, cause: str) -> int:
 
 @pytest.mark.parametrize("lose", [flush, kill_and_start_empty])
 def test_an_origin_without_lists_releases_nobody_and_new_lists_come_on_top(
-    server: RedisServer, origin: SharedOrigin, lose: Callable[[RedisServer], None]
+    pod: Pod, lose: Callable[[RedisServer], None]
 ) -> None:
-    with following(server, origin) as gate, Asker(gate) as asker:
+    server, gate = pod.server, pod.gate
+    with Asker(gate) as asker:
         lose(server)
         wait_until_lost(gate, "no lists under 'sendgate'")
         assert resyncs(gate) == {}
@@ -112,9 +146,10 @@ def test_an_origin_without_lists_releases_nobody_and_new_lists_come_on_top(
         assert asker.not_right() == []
 
 
-def test_an_emptied_origin_empties_no_replica(server: RedisServer, origin: SharedOrigin) -> None:
+def test_an_emptied_origin_empties_no_replica(pod: Pod) -> None:
+    server, origin, gate, _ = pod
     before = origin_records(origin)
-    with following(server, origin) as gate, Asker(gate) as asker:
+    with Asker(gate) as asker:
         flush(server)
         emptied = open_lists(server)
         assert list(emptied.scan()) == []
@@ -130,12 +165,13 @@ def test_an_emptied_origin_empties_no_replica(server: RedisServer, origin: Share
         assert {said.recipient for said in asker.not_right()} <= {BAD[0]}
 
 
-def test_a_wiped_shard_releases_nobody_and_holds_no_other_up(server: RedisServer, origin: SharedOrigin) -> None:
+def test_a_wiped_shard_releases_nobody_and_holds_no_other_up(pod: Pod) -> None:
+    server, origin, gate, _ = pod
     wiped = shard_of(origin, BAD[0])
     lost = [subject for subject in BAD if shard_of(origin, subject) == wiped]
     others = [subject for subject in LATE if shard_of(origin, subject) != wiped]
     [here, *_] = [subject for subject in LATE if shard_of(origin, subject) == wiped]
-    with following(server, origin) as gate, Asker(gate) as asker:
+    with Asker(gate) as asker:
         names = origin.shards.names[wiped]
         assert server.client.delete(*server.client.scan_iter(match=f"{names.stem}:*"))
         wait_until_lost(gate, f"shard {wiped} of 4 is gone")
@@ -152,10 +188,11 @@ def test_a_wiped_shard_releases_nobody_and_holds_no_other_up(server: RedisServer
         assert asker.not_right() == []
 
 
-def test_an_older_dump_releases_nobody_whom_it_lacks(server: RedisServer, origin: SharedOrigin, tmp_path: Path) -> None:
+def test_an_older_dump_releases_nobody_whom_it_lacks(pod: Pod, tmp_path: Path) -> None:
+    server, origin, gate, _ = pod
     server.command("SAVE")
     dump = Path(shutil.copy(server.folder / "dump.rdb", tmp_path))
-    with following(server, origin) as gate, Asker(gate) as asker:
+    with Asker(gate) as asker:
         add(origin, *LATE)
         remove(origin, LATE[0])
         wait_until_caught_up(gate, origin)
@@ -169,27 +206,26 @@ def test_an_older_dump_releases_nobody_whom_it_lacks(server: RedisServer, origin
         assert asker.not_right() == []
 
 
-def test_an_older_dump_is_noticed_though_others_have_written_since(
-    server: RedisServer, origin: SharedOrigin, tmp_path: Path
-) -> None:
+def test_an_older_dump_is_noticed_though_others_have_written_since(pod: Pod, tmp_path: Path) -> None:
+    server, origin, gate, _ = pod
     server.command("SAVE")
     dump = Path(shutil.copy(server.folder / "dump.rdb", tmp_path))
-    with following(server, origin) as gate, Asker(gate) as asker:
+    with Asker(gate) as asker:
         add(origin, *LATE)
         wait_until_caught_up(gate, origin)
-        server.stop()
-        wait_until(lambda: events(gate, "following_interrupted"), PATIENCE, "it does not follow")
-        shutil.copy(dump, server.folder / "dump.rdb")
-        server.start()
-        add(open_lists(server), *(f"after{number}@example.com" for number in range(20)))
+        with frozen_follower(gate):
+            restore(server, dump)
+            add(open_lists(server), *(f"after{number}@example.com" for number in range(20)))
         assert wait_until_resynced(gate, "lost_writes") == len(LATE)
         wait_until_said(gate, "550", *BAD, *LATE, "after0@example.com")
         assert asker.not_right() == []
 
 
-def test_after_a_trimmed_stream_the_origin_is_trusted(server: RedisServer, origin: SharedOrigin) -> None:
+def test_after_a_trimmed_stream_the_origin_is_trusted(pod: Pod) -> None:
+    server, origin, gate, _ = pod
     add(origin, *LATE)
-    with following(server, origin) as gate, Asker(gate) as asker:
+    wait_until_caught_up(gate, origin)
+    with Asker(gate) as asker:
         with frozen_follower(gate):
             forgetful = open_lists(server, history=4096)
             remove(forgetful, *LATE)
