@@ -44,7 +44,7 @@ from trial.gate import Gate
 from trial.redis_server import RedisServer
 from trial.waiting import wait_until
 
-ENTRIES = 100_000
+ENTRIES = 60_000
 PODS, KILLS_OF_EACH = 5, 3
 SEED = 20_260_301
 
@@ -126,7 +126,7 @@ def kill_at_random_moments(gate: Gate, seed: int) -> int:
     dead = 0
     while_copying = 1 + seed % 2
     for _ in range(while_copying):
-        dead = kill_after(gate, "resync_started", dice.uniform(0, 0.3), dead)
+        dead = kill_after(gate, "resync_started", dice.uniform(0, 0.1), dead)
     for _ in range(KILLS_OF_EACH - while_copying):
         dead = kill_after(gate, "following", dice.uniform(0, 0.6), dead)
     return KILLS_OF_EACH
