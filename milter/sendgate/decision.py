@@ -4,7 +4,7 @@ In: the entries found for the recipient, the campaign, the time, the rules (acti
 Out: a `Decision`: what to do, the entry that caused it, and whether it is enforced or only observed.
 Nothing is refused: every recipient gets a decision.
 
-The order of thought: entries that are expired or out of scope do not exist; an enforced `allow` removes all but
+The order of thought: strikes, and entries that are expired or out of scope, do not exist; an enforced `allow` removes all but
 legal, complaint and unsubscribe; then the strongest reason that is enforced decides; if none is, the strongest
 observed one is reported and the recipient passes.
 """
@@ -99,7 +99,13 @@ def decide(found: Sequence[Found], campaign: Campaign, now: float, rules: Rules)
     """
     if not found:
         return PASS
-    live = [entry for entry in found if not entry.expired(now) and entry.scope.covers(campaign.name, campaign.stream)]
+    live = [
+        entry
+        for entry in found
+        if entry.reason is not Reason.STRIKE
+        and not entry.expired(now)
+        and entry.scope.covers(campaign.name, campaign.stream)
+    ]
     enforced, observed = _split(live, campaign, rules)
     if any(entry.reason is Reason.ALLOW for entry in enforced):
         enforced = [entry for entry in enforced if entry.reason in OVERRIDES_ALLOW]

@@ -30,7 +30,7 @@ class EntryError(ValueError):
 
 
 class Reason(StrEnum):
-    """Why an entry is there, strongest first; `allow` beats all but those in `OVERRIDES_ALLOW`."""
+    """Why an entry is there, strongest first; `allow` beats all but those in `OVERRIDES_ALLOW`; `strike` does nothing."""
 
     TRAP = "trap"
     LEGAL = "legal"
@@ -44,10 +44,14 @@ class Reason(StrEnum):
     SOFT_BOUNCE = "soft_bounce"
     MANUAL = "manual"
     ALLOW = "allow"
+    STRIKE = "strike"
+    """A failure that is remembered: counted when the next one comes, and no ground to refuse anybody."""
 
 
 PRECEDENCE: dict[Reason, int] = {reason: rank for rank, reason in enumerate(Reason)}
 OVERRIDES_ALLOW = frozenset({Reason.LEGAL, Reason.COMPLAINT, Reason.UNSUBSCRIBE})
+WITHOUT_ACTION = frozenset({Reason.ALLOW, Reason.STRIKE})
+"""Reasons that never refuse a recipient, so that there is nothing to set for them."""
 MAILBOX_WIDE = frozenset({Reason.TRAP, Reason.COMPLAINT, Reason.LEGAL})
 """Reasons about a person or a trap rather than a spelling: they match the mailbox, not the exact address."""
 

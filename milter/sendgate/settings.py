@@ -13,26 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from sendgate.decision import Action, Rules
-from sendgate.entry import Reason, check_name
+from sendgate.entry import WITHOUT_ACTION, Reason, check_name
 from sendgate.origin_url import FORMS, is_shared, parse_origin_url
+from sendgate.settings_feedback import FeedbackSettings
 from sendgate.settings_file import SettingsError, read_environment, read_file
-from sendgate.units import parse_duration, parse_size
+from sendgate.settings_types import ListName, Octets, Seconds, Section, octal_mode
+from sendgate.units import parse_duration
 
 DEFAULT_PATH = "/etc/sendgate/sendgate.yaml"
 MAX_PORT = 65535
-
-Seconds = Annotated[int, BeforeValidator(parse_duration), Field(ge=1)]
-Octets = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 
 
 def _with_campaign_group(pattern: str) -> str:
@@ -70,14 +62,6 @@ def _listen(value: str) -> str:
     return value
 
 
-def _octal(value: object) -> str:
-    # YAML reads 0660 without quotes as an octal number
-    text = f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    if not re.fullmatch(r"0?[0-7]{3}", text):
-        raise ValueError('must be an octal mode in quotes, such as "0660"')
-    return text
-
-
 def _store_url(value: str) -> str:
     if value.startswith("lmdb:///"):
         return value
@@ -106,19 +90,14 @@ _WORDS = {
 CampaignPattern = Annotated[str, AfterValidator(_with_campaign_group)]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
 StreamName = Annotated[str, AfterValidator(lambda name: check_name(name, "stream"))]
-ListName = Annotated[str, AfterValidator(lambda name: check_name(name, "list"))]
 CampaignName = Annotated[str, AfterValidator(lambda name: check_name(name, "campaign"))]
 PodCampaign = Annotated[str, AfterValidator(lambda name: name and check_name(name, "campaign"))]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class MilterSettings(_Section):
+class MilterSettings(Section):
     socket: Annotated[str, AfterValidator(_socket)] = "unix:/run/sendgate/milter.sock"
     """Where Postfix connects: `unix:/path`, or `inet:port@host` (Postfix writes it `inet:host:port`)."""
-    socket_mode: Annotated[str, BeforeValidator(_octal)] = "0660"
+    socket_mode: Annotated[str, BeforeValidator(octal_mode)] = "0660"
     """Mode of a Unix socket, octal. Postfix's user must be able to write to it."""
     socket_group: str | None = None
     """Group that owns a Unix socket; null leaves the group of the process."""
@@ -132,7 +111,7 @@ class MilterSettings(_Section):
     """How long a replaced worker may go on with the SMTP sessions it has; longer ones are cut off with a 451."""
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     url: Annotated[str, AfterValidator(_store_url)] = "lmdb:///var/lib/sendgate"
     """The origin of the lists: `lmdb:///folder`, embedded, or a Redis that all pods share: `redis://[user@]host/0`,
     `redis+sentinel://host,host/service`, `redis+cluster://host,host`; `rediss` with TLS."""
@@ -174,12 +153,12 @@ class StoreSettings(_Section):
     """Within this time all of a replica is compared to the origin once, a little at a time; 0 is never."""
 
 
-class OpsSettings(_Section):
+class OpsSettings(Section):
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9102"
     """Address of the HTTP server with /metrics, /healthz and /readyz."""
 
 
-class CampaignSettings(_Section):
+class CampaignSettings(Section):
     sources: tuple[Literal["envid", "sender", "sasl", "env"], ...] = Field(
         default=("envid", "sender", "sasl", "env"), alias="from"
     )
@@ -198,7 +177,7 @@ class CampaignSettings(_Section):
     """Streams by name, each with a pattern of the campaigns in it; the first that matches wins."""
 
 
-class ActionSettings(_Section):
+class ActionSettings(Section):
     default: Action = Action.REJECT
     """What happens to a recipient with an entry: reject, tempfail, hold, discard or observe."""
     trap: Action | None = None
@@ -214,7 +193,7 @@ class ActionSettings(_Section):
     manual: Action | None = None
 
 
-class ObserveSettings(_Section):
+class ObserveSettings(Section):
     all: bool = False
     """Dry run of everything: nothing is refused, all is counted as would_reject."""
     lists: frozenset[ListName] = frozenset()
@@ -223,12 +202,12 @@ class ObserveSettings(_Section):
     """Campaigns in dry run."""
 
 
-class ListSettings(_Section):
+class ListSettings(Section):
     match: Literal["mailbox", "exact"] | None = None
     """Whether entries of this list match the mailbox or the exact address; null goes by reason."""
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings. `campaign_id` is the pod's CAMPAIGN_ID, which only the environment can give."""
 
     milter: MilterSettings = MilterSettings()
@@ -238,11 +217,12 @@ class Settings(_Section):
     actions: ActionSettings = ActionSettings()
     observe: ObserveSettings = ObserveSettings()
     lists: dict[ListName, ListSettings] = Field(default_factory=dict)
+    feedback: FeedbackSettings = FeedbackSettings()
     campaign_id: PodCampaign = Field(default="", exclude=True)
 
     def rules(self) -> Rules:
         """The part that decisions are made by."""
-        actions = {reason: getattr(self.actions, reason, None) for reason in Reason if reason is not Reason.ALLOW}
+        actions = {reason: getattr(self.actions, reason, None) for reason in Reason if reason not in WITHOUT_ACTION}
         return Rules(
             default_action=self.actions.default,
             actions={reason: action for reason, action in actions.items() if action is not None},

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fuzz.strategies import found_entries, names, reasons
 from sendgate.decision import PASS, Action, Campaign, Rules, Verdict, decide
-from sendgate.entry import OVERRIDES_ALLOW, PRECEDENCE, Found, Reason
+from sendgate.entry import OVERRIDES_ALLOW, PRECEDENCE, WITHOUT_ACTION, Found, Reason
 
 _FEW = st.lists(found_entries, max_size=6)
 _CAMPAIGNS = st.builds(Campaign, st.sampled_from(["a", "b", "unknown"]), st.sampled_from(["", "a", "b"]))
@@ -15,7 +15,7 @@ _NOW = st.integers(0, 30)
 _RULES = st.builds(
     Rules,
     st.sampled_from(Action),
-    st.dictionaries(reasons.filter(lambda reason: reason is not Reason.ALLOW), st.sampled_from(Action), max_size=4),
+    st.dictionaries(reasons.filter(lambda reason: reason not in WITHOUT_ACTION), st.sampled_from(Action), max_size=4),
     st.integers(0, 9).map(lambda number: number == 0),
     st.frozensets(names, max_size=1),
     st.frozensets(st.sampled_from(["a", "b"]), max_size=1),
@@ -27,7 +27,8 @@ def counting(found: list[Found], campaign: Campaign, now: int) -> list[Found]:
     return [
         entry
         for entry in found
-        if (entry.expires is None or entry.expires > now)
+        if entry.reason is not Reason.STRIKE
+        and (entry.expires is None or entry.expires > now)
         and str(entry.scope) in ("*", f"campaign:{campaign.name}", f"stream:{campaign.stream}")
     ]
 

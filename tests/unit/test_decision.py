@@ -8,11 +8,11 @@ from itertools import pairwise, permutations
 import pytest
 
 from sendgate.decision import PASS, Action, Campaign, Cause, Rules, Verdict, decide
-from sendgate.entry import EVERYWHERE, OVERRIDES_ALLOW, PRECEDENCE, Found, Reason, Scope, parse_scope
+from sendgate.entry import EVERYWHERE, OVERRIDES_ALLOW, PRECEDENCE, WITHOUT_ACTION, Found, Reason, Scope, parse_scope
 
 NOW = 1_772_366_400
 CAMPAIGN = Campaign("spring-26", "marketing")
-_REFUSING = [reason for reason in Reason if reason is not Reason.ALLOW]
+_REFUSING = [reason for reason in Reason if reason not in WITHOUT_ACTION]
 
 
 def found(reason: Reason, scope: Scope = EVERYWHERE, list_name: str = "default", expires: int | None = None) -> Found:
@@ -36,7 +36,16 @@ def test_an_entry_is_refused_by_default_and_named(reason: Reason) -> None:
 
 def test_the_precedence_is_the_designs() -> None:
     words = "trap legal complaint unsubscribe hard_bounce invalid_domain disposable role typo soft_bounce manual allow"
-    assert sorted(Reason, key=PRECEDENCE.__getitem__) == words.split()
+    assert sorted(Reason, key=PRECEDENCE.__getitem__) == [*words.split(), "strike"]
+
+
+def test_a_remembered_failure_refuses_nobody() -> None:
+    assert decide([found(Reason.STRIKE)], CAMPAIGN, NOW, Rules()) == PASS
+
+
+def test_a_remembered_failure_changes_nothing_about_other_entries() -> None:
+    entries = [found(Reason.STRIKE), found(Reason.HARD_BOUNCE)]
+    assert decide(entries, CAMPAIGN, NOW, Rules()) == decide(entries[1:], CAMPAIGN, NOW, Rules())
 
 
 @pytest.mark.parametrize(("stronger", "weaker"), list(pairwise(_REFUSING)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sendgate.decision import Action
-from sendgate.entry import Reason
+from sendgate.entry import WITHOUT_ACTION, Reason
 from sendgate.settings import Settings, load
 from sendgate.settings_file import SettingsError
 
@@ -172,7 +172,7 @@ def test_the_rules_are_what_a_decision_needs(tmp_path: Path) -> None:
 
 def test_every_reason_but_allow_can_be_given_an_action() -> None:
     keys = set(type(Settings().actions).model_fields) - {"default"}
-    assert keys == set(Reason) - {Reason.ALLOW}
+    assert keys == set(Reason) - WITHOUT_ACTION
 
 
 @pytest.mark.parametrize(

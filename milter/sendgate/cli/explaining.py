@@ -86,6 +86,8 @@ class _Judge(NamedTuple):
 
     def _missed(self, found: Found) -> str:
         """Why an entry does not exist for this campaign now; "" when it does."""
+        if found.reason is Reason.STRIKE:
+            return "remembers a failure; refuses nobody"
         if found.expires is not None and found.expired(self.now):
             return f"does not apply: expired {iso(found.expires)}"
         if not found.scope.covers(self.campaign.name, self.campaign.stream):

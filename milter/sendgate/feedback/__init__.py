@@ -1,0 +1,1 @@
+"""What Postfix, the receivers and their users answer, turned into true list entries."""

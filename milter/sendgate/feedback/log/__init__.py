@@ -1,0 +1,1 @@
+"""Postfix's log: from lines to events."""

@@ -1,0 +1,1 @@
+"""Bounce messages and complaints: from octets to events."""
