@@ -97,6 +97,7 @@ class Event:
     recipient: the address, normalised when it can be; text: the answer; host: who gave it, "" for our own Postfix;
     queue_id: our Postfix's; at: Unix time in seconds; final: no further attempt will be made.
     event_class NONE with `final` is a delivery (status sent); `type` is None for deliveries and complaints.
+    expired: Postfix gave up after many attempts, and `text` is the last answer.
     sent_to: the envelope sender of our message, to which a bounce came (VERP); derived: how the recipient or the
     campaign was found when the report did not simply say it.
     """
@@ -113,5 +114,6 @@ class Event:
     at: int = 0
     source: Source = Source.LOG
     final: bool = True
+    expired: bool = False
     sent_to: str = ""
     derived: tuple[str, ...] = ()
