@@ -1,0 +1,211 @@
+"""Patterns of rules: a safe part of regular expressions, made to search folded reply texts quickly.
+
+In: a pattern as rules have it. Out: a compiled expression, and words one of which every match holds, so that most
+patterns need not be tried. A space stands for a space or none; letters match without case and accents.
+Refused: `PatternError`: what is no regular expression, what is not in the safe part, what could take long.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple
+
+REACH = 100
+"""Characters that `*` and `+` reach at most."""
+MAX_EFFORT = 20_000
+"""Most ways to try a pattern from one place: the product of what its repetitions may take."""
+MAX_LENGTH = 1_000
+_QUANTIFIER = re.compile(r"[*+?]|\{(\d{0,4})(?:(,)(\d{0,4}))?\}")
+_GROUPS = ("(?:", "(?=", "(?!", "(?<=", "(?<!")
+
+
+class PatternError(ValueError):
+    """A pattern that is not used, and what to write instead."""
+
+
+class Pattern(NamedTuple):
+    """An expression for folded text; `keys`: a text with none of them has no match; empty: always to be tried."""
+
+    expression: re.Pattern[str]
+    keys: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Part:
+    """What was read of a pattern: its source, the words that it needs, the ways to match it."""
+
+    source: str
+    keys: frozenset[str] | None = None
+    effort: int = 1
+    simple: bool = True
+    literal: str = ""
+
+
+def strip_accents(text: str) -> str:
+    """Without case and accents, as texts and patterns meet."""
+    if text.isascii():
+        return text.lower()
+    marked = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in marked if not unicodedata.combining(char))
+
+
+def compile_pattern(text: str) -> Pattern:
+    """A pattern of a rule. Raises PatternError."""
+    if not text.strip():
+        raise PatternError("is empty; write what the reply says")
+    if len(text) > MAX_LENGTH:
+        raise PatternError(f"is longer than {MAX_LENGTH} characters; split it")
+    reader = _Reader(text)
+    try:
+        part = reader.alternatives(0)
+    except RecursionError:
+        raise PatternError("has too many parentheses") from None
+    if reader.at < len(text):
+        raise PatternError("has a ) without its (; write \\) for the character")
+    if part.effort > MAX_EFFORT:
+        raise PatternError("could take long: too many wide repetitions; bound them, as in .{0,40}")
+    try:
+        expression = re.compile(part.source)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise PatternError(f"is no regular expression: {error}") from None
+    if expression.search("") is not None:
+        raise PatternError("matches every text; write what the reply says")
+    return Pattern(expression, part.keys or frozenset())
+
+
+class _Reader:
+    """Reads a pattern from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def alternatives(self, depth: int) -> _Part:
+        """Everything up to the closing parenthesis or the end."""
+        if depth > 20:
+            raise PatternError("has too many parentheses")
+        branches = [self._sequence(depth)]
+        while self._peek() == "|":
+            self.at += 1
+            branches.append(self._sequence(depth))
+        if len(branches) == 1:
+            return branches[0]
+        wanted = [branch.keys for branch in branches]
+        keys = None if None in wanted else frozenset().union(*(one for one in wanted if one))
+        effort = sum(branch.effort for branch in branches)
+        return _Part("|".join(branch.source for branch in branches), keys, effort, simple=False)
+
+    def _sequence(self, depth: int) -> _Part:
+        parts: list[_Part] = []
+        while self._peek() not in ("", "|", ")"):
+            parts.append(self._repeated(self._atom(depth)))
+        effort = 1
+        for part in parts:
+            effort = min(effort * part.effort, MAX_EFFORT + 1)
+        return _Part("".join(part.source for part in parts), _best(parts), effort, all(part.simple for part in parts))
+
+    def _atom(self, depth: int) -> _Part:
+        char = self._peek()
+        if char == "(":
+            return self._group(depth)
+        if char == "[":
+            return self._class()
+        self.at += 1
+        if char == "\\":
+            return self._escape()
+        if char == " ":
+            return _Part(" ?")
+        if char in ".^$":
+            return _Part(char)
+        if char in "*+?":
+            raise PatternError(f"has nothing to repeat before {char}; write \\{char} for the character")
+        folded = strip_accents(char)
+        return _Part(re.escape(folded), literal=folded)
+
+    def _group(self, depth: int) -> _Part:
+        start = next((one for one in _GROUPS if self.text.startswith(one, self.at)), "(")
+        if start == "(" and self.text.startswith("(?", self.at):
+            raise PatternError("has a group that rules do not know; write (?:...), (?=...), (?!...) or (...)")
+        self.at += len(start)
+        inner = self.alternatives(depth + 1)
+        if self._peek() != ")":
+            raise PatternError("has a ( without its ); write \\( for the character")
+        self.at += 1
+        needed = start in ("(", "(?:")
+        source = f"{'(?:' if needed else start}{inner.source})"
+        return _Part(source, inner.keys if needed else None, inner.effort, inner.simple)
+
+    def _class(self) -> _Part:
+        end = self.text.find("]", self.at + 2)
+        while end > 0 and self.text[end - 1] == "\\":
+            end = self.text.find("]", end + 1)
+        if end < 0:
+            raise PatternError("has a [ without its ]; write \\[ for the character")
+        inner = self.text[self.at : end + 1]
+        self.at = end + 1
+        return _Part("".join(one if one[0] == "\\" else strip_accents(one) for one in re.findall(r"\\?.", inner)))
+
+    def _escape(self) -> _Part:
+        char = self._peek()
+        self.at += 1
+        if char in ("b", "B", "d", "D", "s", "S", "w", "W"):
+            return _Part("\\" + char)
+        if not char or char.isalnum():
+            raise PatternError(f"has \\{char}, which rules do not know; they know \\b \\d \\s \\w and their opposites")
+        return _Part(re.escape(char), literal=char)
+
+    def _repeated(self, part: _Part) -> _Part:
+        match = _QUANTIFIER.match(self.text, self.at)
+        if match is None:
+            return part
+        self.at = match.end()
+        least, most = _bounds(match)
+        lazy = ""
+        if self._peek() == "?":
+            self.at += 1
+            lazy = "?"
+        if _QUANTIFIER.match(self.text, self.at):
+            raise PatternError("repeats a repetition; write one of them")
+        if most > 1 and not part.simple:
+            raise PatternError("repeats a group that itself repeats or has a choice; write it without, as [ab]{1,20}")
+        ways = max(1, most - least + 1)
+        source = part.source if part.source != " ?" else " "
+        keys = (part.keys or _one(part.literal)) if least else None
+        repeat = f"{source}{{{least},{most}}}{lazy}"
+        return _Part(repeat, keys, min(part.effort * ways, MAX_EFFORT + 1), simple=False)
+
+    def _peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+
+def _bounds(match: re.Match[str]) -> tuple[int, int]:
+    simple = {"*": (0, REACH), "+": (1, REACH), "?": (0, 1)}.get(match[0])
+    if simple:
+        return simple
+    least = int(match[1] or 0)
+    most = (int(match[3]) if match[3] else REACH) if match[2] else least
+    if most < least or most > 1_000:
+        raise PatternError(f"has {match[0]}, which is no range up to 1000")
+    return least, most
+
+
+def _one(literal: str) -> frozenset[str] | None:
+    return frozenset((literal,)) if literal else None
+
+
+def _best(parts: list[_Part]) -> frozenset[str] | None:
+    """Of all that a sequence needs, the words that are the least likely to be there by chance: the longest."""
+    found: list[frozenset[str]] = []
+    run = ""
+    for part in [*parts, _Part("")]:
+        if part.literal and part.keys is None and part.simple:
+            run += part.literal
+            continue
+        if run:
+            found.append(frozenset((run,)))
+            run = ""
+        if part.keys:
+            found.append(part.keys)
+    return max(found, key=lambda keys: (min(map(len, keys)), -len(keys)), default=None)
