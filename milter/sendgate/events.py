@@ -189,6 +189,56 @@ def replica_diverged(shard: int, taken_in: int, kept: int) -> None:
     _log.error("replica_diverged", shard=shard, taken_in=taken_in, kept=kept)
 
 
+def feedback_entry(recipient: str, reason: str, campaign: str, expires: int | None, evidence: str) -> None:
+    """Feedback has made an entry, or made one longer. expires: Unix time in seconds, None for never."""
+    facts: dict[str, object] = {"reason": reason, "campaign": campaign, "expires": expires}
+    if _clear_addresses:
+        facts["recipient"] = recipient[:MAX_RECIPIENT]
+        facts["evidence"] = evidence
+    _log.info("feedback_entry", **facts)
+
+
+def breaker_opened(provider: str, share: float, past_share: float, recipients: int) -> None:
+    """A provider refuses far more recipients than it used to: entries about it are provisional from now on."""
+    _log.error(
+        "breaker_opened",
+        provider=provider,
+        share=round(share, 4),
+        past_share=round(past_share, 4),
+        recipients=recipients,
+    )
+
+
+def breaker_closed(provider: str, share: float, past_share: float, recipients: int) -> None:
+    """The provider answers as it used to again."""
+    _log.warning(
+        "breaker_closed",
+        provider=provider,
+        share=round(share, 4),
+        past_share=round(past_share, 4),
+        recipients=recipients,
+    )
+
+
+def report_not_believed(source: str, belief: str, campaign: str) -> None:
+    """A bounce or complaint that came as a message and that nothing proves; it was counted, and changed nothing."""
+    _log.warning("report_not_believed", source=source, belief=belief, campaign=campaign)
+
+
+def feedback_waits(error: str) -> None:
+    """The lists or the state cannot be written; the log is not read on until they can."""
+    _log.error("feedback_waits", error=error)
+
+
+def feedback_goes_on() -> None:
+    _log.info("feedback_goes_on")
+
+
+def log_missing(path: str) -> None:
+    """Postfix's log, which shall be followed, is not there (yet)."""
+    _log.warning("log_missing", path=path)
+
+
 def lines_dropped(count: int) -> None:
     """So many lines of one process could not be written; now they can."""
     _log.warning("lines_dropped", count=count)
