@@ -1,6 +1,6 @@
 """`python -m bench [MEASURE...] [--quick | --full] [--json FILE]`: run measures and print what they found.
 
-In: names of measures; none is all. Out: a table for each, and the figures as JSON when asked for.
+In: names of measures; none is all. `accuracy` has options of its own: the corpus, what to print of it, a day's log. Out: a table for each, and the figures as JSON when asked for.
 Exit code: 0 when all ran, 2 when one could not. A target that is not reached is printed, and is no failure: a busy
 machine can miss any of them.
 """
@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import buckets, cpu, growth, imports, memory, propagation, replicas, shared, throughput
+from bench import accuracy, buckets, cpu, growth, imports, memory, propagation, replicas, shared, throughput
+from bench.accuracy_corpus import VARIABLE, CorpusError
 from bench.report import Report, progress, save
 from bench.scale import DEFAULT, FULL, QUICK, Scale
 from trial.mta import TrialError
@@ -29,17 +30,19 @@ MEASURES: dict[str, Callable[[Scale], Report]] = {
     "replica": replicas.run,
 }
 
+NAMES = (*MEASURES, "accuracy")
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     scale = QUICK if options.quick else FULL if options.full else DEFAULT
-    reports = []
+    reports: list[Report] = []
     try:
-        for name in options.measures or MEASURES:
-            report = MEASURES[name](scale)
-            report.show()
-            reports.append(report)
-    except TrialError as error:
+        for name in options.measures or NAMES:
+            for report in _measure(name, scale, options):
+                report.show()
+                reports.append(report)
+    except (TrialError, CorpusError) as error:
         progress(str(error))
         return 2
     finally:
@@ -48,17 +51,33 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _measure(name: str, scale: Scale, options: argparse.Namespace) -> list[Report]:
+    if name == "accuracy":
+        return accuracy.run(
+            accuracy.Options(
+                options.corpus, options.misses, tuple(options.set), options.day or scale.day_lines, options.log
+            )
+        )
+    return [MEASURES[name](scale)]
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="The measures of docs/performance.md.")
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}; none is all")
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(NAMES)}; none is all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="all within about 3 minutes, for a look")
     size.add_argument("--full", action="store_true", help="50 million entries, imports of 10 million")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    of_accuracy = parser.add_argument_group("accuracy")
+    of_accuracy.add_argument("--corpus", type=Path, metavar="DIR", help=f"its corpus; else ${VARIABLE}, else our own")
+    of_accuracy.add_argument("--set", action="append", default=[], metavar="NAME", help="only this set; repeatable")
+    of_accuracy.add_argument("--misses", action="store_true", help="list all that is not as it should be")
+    of_accuracy.add_argument("--day", type=int, metavar="LINES", help="length of the made-up day's log")
+    of_accuracy.add_argument("--log", type=Path, metavar="FILE", help="keep that log there, or take the one that is")
     options = parser.parse_args(arguments)
-    unknown = set(options.measures) - set(MEASURES)
+    unknown = set(options.measures) - set(NAMES)
     if unknown:
-        parser.error(f"there is no measure {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
+        parser.error(f"there is no measure {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     return options
 
 

@@ -39,7 +39,8 @@ class Target:
 
 @dataclass(slots=True)
 class Report:
-    """One measure. `columns` and `rows` are the table; `figures` the same as numbers; `notes` what one must know."""
+    """One measure. `columns` and `rows` are the table; `figures` the same as numbers; `notes` what one must know;
+    `details` what was found in single cases, a line each."""
 
     name: str
     title: str
@@ -48,6 +49,7 @@ class Report:
     figures: dict[str, float] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
     def show(self) -> None:
         """Print it."""
@@ -60,6 +62,8 @@ class Report:
         _console.print(table)
         for note in self.notes:
             _console.print(f"  {note}", style="dim", markup=False)
+        for detail in self.details:
+            _console.print(f"  {detail}", markup=False)
         for target in self.targets:
             style, word = ("green", "reached") if target.reached else ("bold red", "NOT REACHED")
             _console.print(Text(f"  {target}: ").append(word, style))

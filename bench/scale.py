@@ -15,6 +15,7 @@ class Scale:
     messages: of one recipient, in each turn; bulk_messages: of 50. growth: list sizes, smallest first.
     memory_messages: sent before memory is read. import_sizes: addresses in a file, smallest first.
     propagation_tries: additions and removals at each number of followers. shared_sizes: entries of a shared origin.
+    day_lines: of the log of a made-up day.
     """
 
     list_size: int
@@ -26,10 +27,13 @@ class Scale:
     import_sizes: tuple[int, ...]
     propagation_tries: int
     shared_sizes: tuple[int, ...]
+    day_lines: int
 
 
-QUICK = Scale(100_000, 2, 800, 60, (10_000, 100_000, 300_000), 5_000, (100_000, 300_000), 30, (100_000,))
-DEFAULT = Scale(1_000_000, 5, 2_000, 150, (100_000, 1_000_000, 10_000_000), 100_000, (1_000_000,), 150, (1_000_000,))
+QUICK = Scale(100_000, 2, 800, 60, (10_000, 100_000, 300_000), 5_000, (100_000, 300_000), 30, (100_000,), 100_000)
+DEFAULT = Scale(
+    1_000_000, 5, 2_000, 150, (100_000, 1_000_000, 10_000_000), 100_000, (1_000_000,), 150, (1_000_000,), 500_000
+)
 FULL = Scale(
     1_000_000,
     9,
@@ -40,4 +44,5 @@ FULL = Scale(
     (1_000_000, 10_000_000),
     400,
     (1_000_000, 10_000_000),
+    3_000_000,
 )
