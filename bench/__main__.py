@@ -1,6 +1,7 @@
 """`python -m bench [MEASURE...] [--quick | --full] [--json FILE]`: run measures and print what they found.
 
-In: names of measures; none is all. `accuracy` has options of its own: the corpus, what to print of it, a day's log. Out: a table for each, and the figures as JSON when asked for.
+In: names of measures; none is all. `accuracy` has options of its own: the corpus, what to print of it, a day's log.
+Out: a table for each, and the figures as JSON when asked for.
 Exit code: 0 when all ran, 2 when one could not. A target that is not reached is printed, and is no failure: a busy
 machine can miss any of them.
 """

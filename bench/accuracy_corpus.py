@@ -1,8 +1,8 @@
 """A corpus of messages, server replies and log lines, with what each should give.
 
 In: a folder with a `SET.jsonl` for each set, whose rows are told apart by their fields: `file` (a message below the
-folder), `line` (of Postfix's log) or `reply`. Out: a `Corpus`. Refused: `CorpusError`, with the remedy, when there is no
-such folder, no set in it, or a row that cannot be read.
+folder), `line` (of Postfix's log) or `reply`. Out: a `Corpus`. Refused: `CorpusError`, with the remedy, when there is
+no such folder, no set in it, or a row that cannot be read.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def find_folder(given: Path | None) -> Path:
     named = given or Path(os.environ[VARIABLE]) if given or os.environ.get(VARIABLE) else OWN
     if not named.is_dir():
         raise CorpusError(
-            f"accuracy: no corpus at {named}; name the folder with its SET.jsonl files by --corpus DIR or {VARIABLE}=DIR"
+            f"accuracy: no corpus at {named}; name a folder with SET.jsonl files by --corpus DIR or {VARIABLE}=DIR"
         )
     return named
 
@@ -148,9 +148,9 @@ def _spellings(texts: Any) -> frozenset[str]:
 
 
 def _reply(row: Mapping[str, Any]) -> ReplyRow:
-    codes = (str(row.get(name) or "") for name in ("smtp_code", "enhanced", "phase"))
+    smtp_code, enhanced, phase = (str(row.get(name) or "") for name in ("smtp_code", "enhanced", "phase"))
     wanted = row["expected_class"]
-    return ReplyRow(row["reply"], *codes, wanted, frozenset(row.get("accept") or (wanted,)))
+    return ReplyRow(row["reply"], smtp_code, enhanced, phase, wanted, frozenset(row.get("accept") or (wanted,)))
 
 
 def _line(row: Mapping[str, Any]) -> LogRow:

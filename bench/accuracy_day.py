@@ -1,7 +1,7 @@
 """A whole day's log through the parser and the joining by queue id, as the follower reads it.
 
-In: a number of lines, and a file to keep them in. Out: lines a second of one core's CPU, and whether the events are those
-that the day had, by campaign and kind. A file that is already there is read instead, and only timed.
+In: a number of lines, and a file to keep them in. Out: lines a second of one core's CPU, and whether the events are
+those that the day had, by campaign and kind. A file that is already there is read instead, and only timed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How right a message, a reply or a line was judged.
 
-In: rows of a corpus and what the product made of them. Out: counts, and a `Miss` for everything that is not as it should
-be. Nothing is refused.
+In: rows of a corpus and what the product made of them. Out: counts, and a `Miss` for everything that is not as it
+should be. Nothing is refused.
 
 A recipient is found when an event names one of its accepted spellings, in lower case and to the letter. With several
 events for one recipient the harshest counts. Wrongly suppressed is who gets a hard bounce or a complaint without being

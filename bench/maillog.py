@@ -2,8 +2,8 @@
 
 In: a number of lines and a seed. Out: the log's text, always the same, and the events it tells of by campaign and kind.
 
-Messages overlap as on a busy queue. Of their recipients 2 % bounce, 5 % are deferred at least once and of those some are
-never delivered (expired), the others arrive at last. Now and then there are lines of other services in between.
+Messages overlap as on a busy queue. Of their recipients 2 % bounce; 5 % are deferred at least once, and of those some
+are never delivered (expired), the others arrive at last. Now and then other services have a line in between.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DEFERRALS = (
 BOUNCE_SHARE, DEFERRAL_SHARE, EXPIRED_SHARE = 0.02, 0.05, 0.1
 RATE = 200
 """Messages a second."""
-_LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
+_LETTERS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxy"
 
 Timed = tuple[float, int, str]
 
@@ -57,7 +57,7 @@ class Day:
 
 
 def write_day(count: int, day: Day, seed: int = 1) -> Iterator[str]:
-    """So many lines or a few more (each message is told of to its end), in the order of their times; `day` is filled."""
+    """So many lines or a few more (each message is told to its end), in the order of their times; `day` is filled."""
     chance = random.Random(seed)
     waiting: list[Timed] = []
     serial = 0
