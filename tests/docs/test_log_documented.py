@@ -22,6 +22,7 @@ _SAMPLES: dict[Any, Any] = {
     int: 1,
     float: 1.0,
     float | None: 1.0,
+    int | None: 1,
     bool: True,
     list[str]: ["text"],
     list[int]: [1],

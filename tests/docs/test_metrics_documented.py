@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs.pages import blocks, code, docs, rows, section
 from sendgate.decision import Cause
 from sendgate.entry import WITHOUT_ACTION, Reason
+from sendgate.feedback.event import BounceType
 from sendgate.metrics import (
     DECISIONS,
     RELOAD_RESULTS,
@@ -25,6 +26,7 @@ from sendgate.metrics import (
     StoreFigures,
     exposition,
 )
+from sendgate.metrics_feedback import FAMILIES, FeedbackCollector, FeedbackFigures
 
 _PAGE = docs("metrics.md")
 _SUFFIX = re.compile(r"_(total|bucket|count|sum)$")
@@ -50,7 +52,13 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
     metrics.message("spring")
     metrics.trap_hit("spring")
     FollowMetrics(folder).origin_up(True)
-    body, _ = exposition(folder, [StoreCollector(lambda: StoreFigures({"trap": 1}, 0.0, 1))])
+    counts = [(metric, "spring" * has_campaign, "value" * bool(label), 1) for metric, label, has_campaign, _ in FAMILIES]
+    feedback = FeedbackFigures(counts, open_breakers=["example.com"], behind=0)
+    collectors = [
+        StoreCollector(lambda: StoreFigures({"trap": 1}, 0.0, 1)),
+        FeedbackCollector(lambda: feedback, max_labels=500),
+    ]
+    body, _ = exposition(folder, collectors)
     found = {}
     for family in text_string_to_metric_families(body.decode()):
         name = family.name + ("_total" if family.type == "counter" else "")
@@ -108,6 +116,10 @@ def test_the_values_of_a_label_are_all_documented_and_no_others(column: str, val
 def test_the_reasons_of_entries_are_documented() -> None:
     told = set(code(section(_PAGE, "Recipients and messages")))
     assert {reason.value for reason in Reason if reason not in WITHOUT_ACTION} <= told
+
+
+def test_the_types_of_bounces_are_documented() -> None:
+    assert {kind.value for kind in BounceType} <= set(code(section(_PAGE, "Feedback")))
 
 
 def test_the_results_of_a_reload_are_documented() -> None:
