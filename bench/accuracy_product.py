@@ -31,22 +31,12 @@ class Got(NamedTuple):
         return self.event_class in ("hard", "complaint") and bool(self.recipient)
 
 
-Line = Callable[[str], "Parsed | None"]
-
-
-class Parsed(NamedTuple):
-    """A delivery event of the log: all fields, and its class when it is about somebody's mail."""
-
-    fields: dict[str, Any]
-    event_class: str
-
-
 def message_reader() -> Callable[[bytes], list[Got]]:
     """Reads a message into events."""
     try:
         from sendgate.campaign import CampaignResolver
-        from sendgate.feedback.classify import load_rules
         from sendgate.feedback.mail.parse import Reader, parse_message
+        from sendgate.feedback.rules import load_rules
         from sendgate.settings import CampaignSettings
     except ImportError as error:
         raise MissingPartError(f"messages: {error}") from None
@@ -61,8 +51,9 @@ def message_reader() -> Callable[[bytes], list[Got]]:
 def reply_classifier() -> Callable[[ReplyRow], Got]:
     """Judges a reply, given no more than `sendgate classify --json` is."""
     try:
-        from sendgate.feedback.classify import classify, load_rules
+        from sendgate.feedback.classify import classify
         from sendgate.feedback.event import Answer, Phase
+        from sendgate.feedback.rules import load_rules
     except ImportError as error:
         raise MissingPartError(f"replies: {error}") from None
     rules = load_rules(None)
@@ -80,42 +71,58 @@ def line_parser() -> Callable[[str], Any]:
         from sendgate.feedback.log.maillog import parse_line
     except ImportError as error:
         raise MissingPartError(f"log lines: {error}") from None
-    return parse_line
+    return partial(_parse, parse_line, time.time())
+
+
+def _parse(parse_line: Callable[[str, float], Any], now: float, line: str) -> Any:
+    return parse_line(line, now)
 
 
 def line_reader() -> Callable[[str], dict[str, Any] | None]:
     """Reads a line of the log into the fields of a delivery event; None when it tells of none."""
-    parse_line = line_parser()
+    parse = line_parser()
     from sendgate.feedback.log.maillog import Delivery
 
     def read(line: str) -> dict[str, Any] | None:
-        found = parse_line(line)
+        found = parse(line)
         return found.as_object() if isinstance(found, Delivery) else None
 
     return read
 
 
+def line_judge() -> Callable[[str], str]:
+    """The class of what a single line makes happen to a recipient: `none` for a delivery, and for no event."""
+    follow = log_follower()
+
+    def judge(line: str) -> str:
+        return str(next(iter(follow([line])), Got("", "none")).event_class)
+
+    return judge
+
+
 def log_follower() -> Callable[[Iterable[str]], list[Any]]:
     """Reads a whole log into events, as the follower does, with its messages joined by queue id."""
-    parse_line = line_parser()
+    parse = line_parser()
     try:
         from sendgate.campaign import CampaignResolver
-        from sendgate.feedback.classify import load_rules
+        from sendgate.feedback.classify import classify
         from sendgate.feedback.log.queue import QueueTracker
+        from sendgate.feedback.rules import load_rules
         from sendgate.settings import CampaignSettings
     except ImportError as error:
         raise MissingPartError(f"a whole log: {error}") from None
-    tracker = QueueTracker(load_rules(None), CampaignResolver(CampaignSettings()))
-    return partial(_follow, tracker, parse_line)
+    rules, resolver = load_rules(None), CampaignResolver(CampaignSettings())
 
+    def follow(lines: Iterable[str]) -> list[Any]:
+        tracker = QueueTracker(resolver, lambda answer: classify(answer, rules))
+        events: list[Any] = []
+        for line in lines:
+            record = parse(line)
+            if record is not None:
+                events += tracker.feed(record)
+        return events
 
-def _follow(tracker: Any, parse_line: Callable[[str], Any], lines: Iterable[str]) -> list[Any]:
-    events: list[Any] = []
-    for line in lines:
-        record = parse_line(line)
-        if record is not None:
-            events += tracker.take(record)
-    return events
+    return follow
 
 
 def kind_of(event: Any) -> str:
