@@ -23,7 +23,8 @@ _EVERYWHERE = {"--config", "--help", "--version"}
 
 def options_of(command: object) -> set[str]:
     parameters = getattr(command, "params")  # noqa: B009
-    return {name for one in parameters for name in one.opts if name.startswith("--")}
+    own = {name for one in parameters for name in one.opts if name.startswith("--")}
+    return own.union(*map(options_of, dict(getattr(command, "commands", {})).values())) if command is not _ROOT else own
 
 
 def documented(text: str) -> set[str]:
