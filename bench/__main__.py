@@ -10,28 +10,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from bench import accuracy, buckets, cpu, growth, imports, memory, propagation, replicas, shared, throughput
+from bench import accuracy
 from bench.accuracy_corpus import VARIABLE, CorpusError
 from bench.report import Report, progress, save
 from bench.scale import DEFAULT, FULL, QUICK, Scale
 from trial.mta import TrialError
 
-MEASURES: dict[str, Callable[[Scale], Report]] = {
-    "cpu": cpu.run,
-    "throughput": throughput.run,
-    "growth": growth.run,
-    "memory": memory.run,
-    "import": imports.run,
-    "propagation": propagation.run,
-    "shared": shared.run,
-    "buckets": buckets.run,
-    "replica": replicas.run,
+MODULES = {
+    "cpu": "cpu",
+    "throughput": "throughput",
+    "growth": "growth",
+    "memory": "memory",
+    "import": "imports",
+    "propagation": "propagation",
+    "shared": "shared",
+    "buckets": "buckets",
+    "replica": "replicas",
 }
-
-NAMES = (*MEASURES, "accuracy")
+"""Where each measure is; it is imported when it runs."""
+NAMES = (*MODULES, "accuracy")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,12 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _measure(name: str, scale: Scale, options: argparse.Namespace) -> list[Report]:
     if name == "accuracy":
-        return accuracy.run(
-            accuracy.Options(
-                options.corpus, options.misses, tuple(options.set), options.day or scale.day_lines, options.log
-            )
-        )
-    return [MEASURES[name](scale)]
+        lines = options.day or scale.day_lines
+        return accuracy.run(accuracy.Options(options.corpus, options.misses, tuple(options.set), lines, options.log))
+    return [import_module(f"bench.{MODULES[name]}").run(scale)]
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from bench import accuracy_product as product
 from bench.accuracy_corpus import Corpus, LogRow, MessageRow, ReplyRow, find_folder, read_corpus
 from bench.accuracy_day import day
 from bench.accuracy_product import MissingPartError
-from bench.accuracy_score import MISSING, Score, score_line, score_message, score_reply
+from bench.accuracy_score import MISSING, Score, score_line, score_line_class, score_message, score_reply
 from bench.accuracy_speed import rate
 from bench.report import Report, Target, progress
 
@@ -209,7 +209,30 @@ def lines(corpus: Corpus, options: Options) -> list[Report]:
             Target(f"{name}: lines/s on one core", speed, LINES_A_SECOND, at_least=True),
         ]
         _tell(report, score, options)
-    return [report]
+    return [report, *_unless_missing(lambda: line_classes(corpus, options))]
+
+
+def line_classes(corpus: Corpus, options: Options) -> list[Report]:
+    """The class of what happened to the recipient of each line, in a log of that line alone."""
+    judge = product.line_judge()
+    whole = Score()
+    report = Report("classes of log lines", "Classes of log lines", ("set", "with a recipient", "within accept"))
+    for name, rows in corpus.lines.items():
+        score = Score()
+        for row in rows:
+            if row.recipient or row.silent:
+                score_line_class(score, row, judge(row.line))
+        report.rows.append((name, f"{score.recipients:,}", _cell(score.within, score.recipients)))
+        within = _share(score.within, score.recipients)
+        report.figures[f"{name}: within accept"] = within
+        report.targets += [
+            Target(f"{name}: class within accept", within, WITHIN, at_least=True),
+            Target(f"{name}: false hard", _share(score.false_hard, score.recipients), FALSE_HARD),
+            Target(f"{name}: feedback from lines without an event", score.not_allowed, 0),
+        ]
+        _merge(whole, score)
+        _tell(report, score, options)
+    return [report, confusion("log lines", whole)]
 
 
 def _log_line(score: Score, row: LogRow, read: Callable[[str], dict[str, object] | None]) -> None:

@@ -63,13 +63,14 @@ class ReplyRow:
 class LogRow:
     """A line of the log. fields: what is to be read from it; None when anything goes that raises nothing.
 
-    silent: nobody may get an event of a failure from it.
+    silent: nobody may get an event of a failure from it. recipient: "" when it names none.
     """
 
     line: str
     fields: Mapping[str, Any] | None
     expected: str
     accept: frozenset[str]
+    recipient: str
     no_event: bool
     probe: bool
 
@@ -158,4 +159,4 @@ def _line(row: Mapping[str, Any]) -> LogRow:
     fields = row.get("parse") or None
     wanted = row.get("expected_class") or "none"
     accept = frozenset(row.get("accept") or (wanted,))
-    return LogRow(row["line"], fields, wanted, accept, no_event, bool(row.get("probe")))
+    return LogRow(row["line"], fields, wanted, accept, row.get("recipient") or "", no_event, bool(row.get("probe")))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, NamedTuple
 
 from bench.accuracy_corpus import ReplyRow
@@ -71,21 +70,17 @@ def line_parser() -> Callable[[str], Any]:
         from sendgate.feedback.log.maillog import parse_line
     except ImportError as error:
         raise MissingPartError(f"log lines: {error}") from None
-    return partial(_parse, parse_line, time.time())
-
-
-def _parse(parse_line: Callable[[str, float], Any], now: float, line: str) -> Any:
-    return parse_line(line, now)
+    return parse_line
 
 
 def line_reader() -> Callable[[str], dict[str, Any] | None]:
     """Reads a line of the log into the fields of a delivery event; None when it tells of none."""
     parse = line_parser()
-    from sendgate.feedback.log.maillog import Delivery
+    from sendgate.feedback.log.maillog import Delivery, Expired
 
     def read(line: str) -> dict[str, Any] | None:
         found = parse(line)
-        return found.as_object() if isinstance(found, Delivery) else None
+        return found.as_object() if isinstance(found, Delivery | Expired) else None
 
     return read
 
