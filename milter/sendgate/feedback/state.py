@@ -61,7 +61,9 @@ class State:
             self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             self._database = _open(folder / DATABASE)
         except (OSError, sqlite3.Error) as error:
-            raise StateError(f"{folder}: feedback.state cannot be used: {error}") from None
+            broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            remedy = f"; remove {DATABASE} there: the log is then read again, and what it told counts once" if broken else ""
+            raise StateError(f"{folder}: feedback.state cannot be used: {error}{remedy}") from None
 
     @contextmanager
     def lock(self) -> Iterator[None]:
