@@ -42,6 +42,7 @@ class Postfix:
 
     milters: `smtpd_milters` as one string, or its entries (`unix:/path` gets the time-outs of main.cf); None
     means none at all. overrides: settings of main.cf. relayhost: where accepted mail goes, as `[host]:port`.
+    log: where it logs, for somebody who wants to know before it starts. services: further lines of master.cf.
     """
 
     def __init__(
@@ -50,8 +51,12 @@ class Postfix:
         overrides: Mapping[str, str] | None = None,
         relayhost: str | None = None,
         port: int | None = None,
+        log: Path | None = None,
+        services: Sequence[str] = (),
     ) -> None:
         self.port = port or free_port()
+        self._log = log
+        self._services = services
         self._milters = milters
         self._overrides = dict(overrides or {})
         self._relayhost = relayhost
@@ -75,6 +80,11 @@ class Postfix:
     @property
     def queue_directory(self) -> Path:
         return self.folder / "queue"
+
+    @property
+    def log(self) -> Path:
+        """Its log file."""
+        return self._log or self.folder / "maillog"
 
     def start(self) -> None:
         """Make the folder, start Postfix and wait until it listens."""
@@ -113,9 +123,8 @@ class Postfix:
 
     def log_text(self) -> str:
         """All that Postfix said up to now, at the start and in its log."""
-        names = ("start.err", "maillog")
-        found = [self.folder / name for name in names if (self.folder / name).exists()]
-        return "".join(path.read_text(errors="replace") for path in found)
+        paths = (self.folder / "start.err", self.log)
+        return "".join(path.read_text(errors="replace") for path in paths if path.exists())
 
     def wait_for_log(self, pattern: str, timeout: float = 10) -> re.Match[str]:
         """Wait until the log matches; returns the first match. Raises TimeoutError."""
@@ -155,7 +164,7 @@ class Postfix:
         shutil.copy(SHIPPED / "main.cf", self.config)
         master = (SHIPPED / "master.cf").read_text()
         listener = re.sub(r"^smtp(?=\s+inet\s)", f"{LOOPBACK}:{self.port}", master, flags=re.MULTILINE)
-        (self.config / "master.cf").write_text(listener)
+        (self.config / "master.cf").write_text("\n".join([listener, *self._services, ""]))
         self.set(**self._settings())
 
     def _settings(self) -> dict[str, str]:
@@ -163,8 +172,8 @@ class Postfix:
         private = {
             "queue_directory": str(self.queue_directory),
             "data_directory": str(self.folder / "data"),
-            "maillog_file": str(self.folder / "maillog"),
-            "maillog_file_prefixes": str(self.folder),
+            "maillog_file": str(self.log),
+            "maillog_file_prefixes": str(self.log.parent),
             "myhostname": "sender.test",
             "inet_protocols": "ipv4",
             "relayhost": self._relayhost or "",
