@@ -124,6 +124,6 @@ def kind_of(event: Any) -> str:
     """What happened, in the words of `maillog`: sent, bounced, deferred or expired."""
     if event.event_class == "none":
         return "sent"
-    if event.type == "expired":
+    if event.expired:
         return "expired"
     return "bounced" if event.final else "deferred"
