@@ -100,24 +100,23 @@ class QueueTracker:
 
     def feed(self, record: Record) -> list[Event]:
         """Take the next record in. Returns what it says about recipients."""
-        key = record.head.key
         if isinstance(record, Delivery):
-            return self._deliver(key, record)
-        if isinstance(record, Opened):
-            # a queue id is used again as soon as it is free
-            self._forget(key)
-            self._keep(key, OpenMessage(login=record.login, opened=True))
+            return self._deliver(record.key, record)
+        if isinstance(record, Removed):
+            self._forget(record.key)
         elif isinstance(record, Queued):
-            self._queued(key, record)
-        elif isinstance(record, Removed):
-            self._forget(key)
+            self._queued(record.key, record)
+        elif isinstance(record, Opened):
+            # a queue id is used again as soon as it is free
+            self._forget(record.key)
+            self._keep(record.key, OpenMessage(login=record.login, opened=True))
         else:
-            return self._expire(key, record)
+            return self._expire(record.key, record)
         return []
 
     def waiting_for(self, record: Record) -> list[str]:
         """The recipients of a record's message that were deferred and had no final answer yet."""
-        message = self._open.get(record.head.key)
+        message = self._open.get(record.key)
         return [*message.waiting] if message else []
 
     def changes(self) -> dict[str, OpenMessage | None]:
@@ -143,10 +142,11 @@ class QueueTracker:
         message = self._open.get(key)
         if message is None:
             message = OpenMessage()
-        most = max(message.recipients, record.recipients) if message.opened else 0
-        if (message.sender, message.recipients) != (record.sender, most) or key not in self._open:
-            message.sender, message.recipients, message.campaign = record.sender, most, None
             self._keep(key, message)
+        most = max(message.recipients, record.recipients) if message.opened else 0
+        if message.sender != record.sender or message.recipients != most:
+            message.sender, message.recipients, message.campaign = record.sender, most, None
+            self._changed.add(key)
 
     def _deliver(self, key: str, record: Delivery) -> list[Event]:
         message = self._open.get(key)
@@ -157,7 +157,6 @@ class QueueTracker:
             return []
         if record.status == "sent":
             self._done(key, message, recipient)
-            relay = record.relay_parts()
             return [
                 Event(
                     recipient,
@@ -165,7 +164,7 @@ class QueueTracker:
                     status=record.dsn or "",
                     text=(record.text or "")[:MAX_TEXT],
                     campaign=self._campaign(message),
-                    host=relay[0] if relay else "",
+                    host=record.relay.partition("[")[0] if "[" in record.relay else "",
                     queue_id=record.head.queue_id,
                     at=record.at,
                 )
@@ -238,7 +237,8 @@ class QueueTracker:
         self._keep(key, message)
 
     def _done(self, key: str, message: OpenMessage, recipient: str) -> None:
-        if message.waiting.pop(recipient, None):
+        if recipient in message.waiting:
+            del message.waiting[recipient]
             self._waiting -= 1
             self._changed.add(key)
 
@@ -246,7 +246,8 @@ class QueueTracker:
         self._open[key] = message
         self._open.move_to_end(key)
         self._changed.add(key)
-        self._shed()
+        if len(self._open) > self._most or self._waiting > self._most:
+            self._shed()
 
     def _forget(self, key: str) -> None:
         message = self._open.pop(key, None)
