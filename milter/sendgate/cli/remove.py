@@ -27,7 +27,7 @@ from sendgate.cli.options import (
 from sendgate.cli.output import brief, print_json
 from sendgate.cli.problems import Exit, UsageError, complain
 from sendgate.cli.stores import open_for_reading, open_origin
-from sendgate.entry import WITHOUT_ACTION, Change, Entry, Reason, Remove, RemoveList, Subject
+from sendgate.entry import WITHOUT_ACTION, Change, Entry, Remove, RemoveList, Subject
 from sendgate.listfile.writer import as_object
 from sendgate.settings import Settings
 from sendgate.store.origin import Origin

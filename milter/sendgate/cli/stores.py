@@ -115,6 +115,11 @@ def open_origin(settings: Settings, *, create: bool) -> Iterator[Origin]:
         yield origin
 
 
+def open_writing(settings: Settings) -> Origin:
+    """The origin that is there, open for writing until it is closed. Raises StoreError."""
+    return _origin(settings, write=True, create=False)
+
+
 @contextmanager
 def open_for_reading(settings: Settings) -> Iterator[Origin]:
     """The origin, open for reading: needs no right to change the list, and creates nothing."""

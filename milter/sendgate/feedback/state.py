@@ -62,7 +62,9 @@ class State:
             self._database = _open(folder / DATABASE)
         except (OSError, sqlite3.Error) as error:
             broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-            remedy = f"; remove {DATABASE} there: the log is then read again, and what it told counts once" if broken else ""
+            remedy = (
+                f"; remove {DATABASE} there: the log is then read again, and what it told counts once" if broken else ""
+            )
             raise StateError(f"{folder}: feedback.state cannot be used: {error}{remedy}") from None
 
     @contextmanager

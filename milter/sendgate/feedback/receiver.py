@@ -1,0 +1,89 @@
+"""A bounce or a complaint that came as a message: read, judged, believed or not, taken in.
+
+In: a message, and whom it came to. Out: a `Received`: its events, each with whether it is believed; what is believed is
+taken in, the rest is counted. Refused: nothing; a message that is neither changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sendgate import events
+from sendgate.feedback.event import Event, EventClass
+from sendgate.feedback.intake import REPORTS, Intake
+from sendgate.feedback.mail.mime import read_message
+from sendgate.feedback.mail.parse import Reader, parse_message
+from sendgate.feedback.trust import Belief, Trust, facts_of, judge
+
+VOUCHED = "trusted"
+"""The word for what an operator vouches for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event, whether it is believed, and the word for why."""
+
+    event: Event
+    believed: bool
+    why: str
+
+
+class Receiver:
+    """Takes messages in.
+
+    reader: reads messages, given the time; intake: None for a dry run, which changes and counts nothing.
+    """
+
+    def __init__(
+        self,
+        reader: Callable[[float], Reader],
+        trust: Trust,
+        intake: Intake | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader = reader
+        self._trust = trust
+        self._intake = intake
+        self._now = now
+
+    def receive(self, data: bytes, recipients: Sequence[str] = (), *, vouched: bool = False) -> list[Judged]:
+        """Take one message in. recipients: whom it came to, as far as that is known; vouched: believe it whatever it is.
+
+        Raises what the intake raises; then nothing was taken in.
+        """
+        judged = self.judge(data, recipients, vouched=vouched)
+        if self._intake is not None and judged:
+            counts = Counter((REPORTS, "", one.why) for one in judged)
+            self._intake.take([one.event for one in judged if one.believed], counts)
+            for one in judged:
+                if not one.believed:
+                    events.report_not_believed(one.event.source.value, one.why, one.event.campaign)
+        return judged
+
+    def receive_from_mta(self, data: bytes, recipients: Sequence[str]) -> None:
+        """Take in what Postfix hands over."""
+        self.receive(data, recipients)
+
+    def judge(self, data: bytes, recipients: Sequence[str] = (), *, vouched: bool = False) -> list[Judged]:
+        """What a message says, and whether it is believed. Changes nothing."""
+        now = self._now()
+        reader = self._reader(now)
+        told = [event for event in parse_message(data, reader) if event.event_class is not EventClass.NONE]
+        if not told:
+            return []
+        facts = facts_of(read_message(data), recipients[0] if len(recipients) == 1 else "")
+        if len(recipients) > 1:
+            facts = replace(facts, texts=(*recipients, *facts.texts))
+        return [_judged(event, judge(event, facts, self._trust, now), vouched) for event in told]
+
+
+def _judged(event: Event, belief: Belief, vouched: bool) -> Judged:
+    """An event with what is known of it now. A signature tells whom we wrote to better than the report does."""
+    if belief.believed and belief.recipient and belief.recipient != event.recipient:
+        event = replace(event, recipient=belief.recipient, derived=(*event.derived, "verp"))
+    if vouched and not belief.believed:
+        return Judged(event, True, VOUCHED)
+    return Judged(event, belief.believed, belief.why.value)
