@@ -6,10 +6,10 @@ a window's length are too old to tell anything of now, and are passed over.
 
 It opens when, within `breaker_window`, there are `breaker_volume` recipients of which certainly (the lower bound of
 Wilson's interval) more were bad than `breaker_factor` times the past's share and than FLOOR. The window is also looked
-at in part, from its end, so that an outage shows as soon as its own recipients are enough; for that more certainty is
-asked. The past is what has left the window, halved each HALF_LIFE, with PRIOR recipients added of which PRIOR_SHARE
-were bad: who has none yet needs a clear leap. It learns nothing while the breaker is open, but after LEARNS_AFTER: what
-lasts that long is no outage but how things are.
+at in part, from its end, so that an outage shows as soon as its own recipients are enough. The past is what has left
+the window, halved each HALF_LIFE, with PRIOR recipients added of which PRIOR_SHARE were bad: who has none yet needs a
+clear leap. It learns nothing while the breaker is open, but after LEARNS_AFTER: what lasts that long is no outage but
+how things are.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ FLOOR = 0.10
 PRIOR, PRIOR_SHARE = 50.0, 0.02
 HALF_LIFE = 7 * 86400.0
 LEARNS_AFTER = 86400.0
-CERTAIN, VERY_CERTAIN = 2.576, 3.291
-"""Standard deviations: 99 % for the whole window, 99.9 % for each of its parts."""
+CERTAIN = 3.291
+"""Standard deviations: 99.9 %, as it is asked again and again; at 99 % lists of 12 % would often open it by chance."""
 
 
 class Transition(NamedTuple):
@@ -140,7 +140,7 @@ class Breaker:
         first = int(self._clock // self._length) - BUCKETS
         packed = ([name, *_pack(one)] for name, one in self._providers.items())
         kept = [
-            row for row in packed if row[3] >= KEPT_FROM or row[5] is not None or (row[1] and row[1][-1][0] > first)
+            row for row in packed if row[3] >= KEPT_FROM or row[0] in self._open or (row[1] and row[1][-1][0] > first)
         ]
         return {"length": self._length, "clock": self._clock, "open": self.open_providers(), "providers": kept}
 
@@ -178,9 +178,9 @@ class Breaker:
         for _, bad_of_it, volume_of_it in reversed(one.buckets):
             bad += bad_of_it
             volume += volume_of_it
-            if volume >= self._volume and lower_bound(bad, volume, VERY_CERTAIN) > usual:
+            if volume >= self._volume and lower_bound(bad, volume, CERTAIN) > usual:
                 return True
-        return lower_bound(bad, volume, CERTAIN) > usual
+        return False
 
     def _watch(self, provider: str, one: _Provider, at: float) -> None:
         """Of an open breaker: see whether the share is still unusual, and close it when that was long ago."""

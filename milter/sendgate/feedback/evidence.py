@@ -28,10 +28,10 @@ __all__ = ["MAX_OCTETS", "Evidence", "evidence_of", "provider_of"]
 
 MAX_OCTETS = 960
 LOCAL_PART = "<local-part>"
-_FIELD_CHARACTERS = {"host": 72, "campaign": 64, "derived": 48, "breaker": 64, "provider": 64}
-_WORD_CHARACTERS = 24
+_FIELD_OCTETS = {"host": 72, "campaign": 64, "derived": 48, "breaker": 64, "provider": 64}
+_WORD_OCTETS = 24
 _TEXT_READ = 4_000
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _UNFIT = re.compile(r'[\x00-\x20\x7f-\xa0\ud800-\udfff"<>()\s]+')
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff\s]+")
 _AT_SIGN = re.compile("@|\uff20|\ufe6b|%40")
@@ -126,8 +126,9 @@ def evidence_of(event: Event, at: int, strikes: Iterable[Strike], breaker: str |
 
 def _fit(name: str, value: str) -> str:
     """A value as a field may have it: one word, without quotes, brackets and at signs, not too long."""
-    most = _FIELD_CHARACTERS.get(name, _WORD_CHARACTERS)
-    return _UNFIT.sub("_", _AT_SIGN.sub("_at_", value[:most].strip()))[:most]
+    most = _FIELD_OCTETS.get(name, _WORD_OCTETS)
+    fit = _UNFIT.sub("_", _AT_SIGN.sub("_at_", value[:most].strip()))
+    return fit.encode(errors="replace")[:most].decode(errors="ignore")
 
 
 def _cut(note: str) -> str:

@@ -66,8 +66,9 @@ class Policy:
         if group is Group.COMPLAINT:
             return self._complaint(subject, event, strike, known)
         before = self._strikes(known)
-        strikes = striking.remembered((*before, strike), now, self._settings)
         too_many = len(before) >= MAX_KEPT and at <= before[-1].at  # it may be one that made room
+        left = striking.remembered(before, now, self._settings)  # alone: a row that is forgotten does not go on
+        strikes = striking.remembered((*left, strike), now, self._settings)
         if _lists(before, strike) or too_many or strike not in strikes:
             return []
         breaker = breaker_open if doubted else None

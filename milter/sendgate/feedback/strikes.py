@@ -27,7 +27,7 @@ MAX_KEPT = 8
 COMPLAINT = "complaint"
 
 _QUEUE_ID = re.compile(r"[0-9A-Za-z]{5,24}")
-_STRIKE = re.compile(r"([a-z_]{1,20})(\??)/([~0-9A-Za-z]{1,24})/(\d{1,10})")
+_STRIKE = re.compile(r"([a-z_]{1,20})(\??)/([~0-9A-Za-z]{1,24})/([0-9]{1,10})")
 
 
 class Strike(NamedTuple):
