@@ -71,9 +71,12 @@ def messages(corpus: Corpus, options: Options) -> list[Report]:
     report = Report(
         "accuracy of messages",
         f"Messages of {corpus.folder}",
-        ("set", "messages", "recipients", "found", "within accept", "false hard", "to suppress", "hit", "wrongly",
-         "not allowed", "exceptions", "messages/s"),
-    )  # fmt: skip
+        ("set", "mails", "recipients", "found", "accepted", "false hard", "must", "hit", "wrong", "others", "mails/s"),
+        notes=[
+            "accepted: of the found, those whose class is tolerated; must: persons to be suppressed, hit: of them;",
+            "wrong: suppressed and should not be; others: classes that such a message may not have, and exceptions.",
+        ],
+    )
     whole = Score()
     for name, rows in corpus.messages.items():
         progress(f"accuracy: {name}")
@@ -118,8 +121,7 @@ def _message_cells(name: str, score: Score, speed: float) -> tuple[str, ...]:
         f"{score.persons:,}",
         _cell(score.persons_hit, score.persons),
         f"{len(score.wrongly):,}",
-        f"{score.not_allowed:,}",
-        f"{score.exceptions:,}",
+        f"{score.not_allowed + score.exceptions:,}",
         f"{speed:,.0f}",
     )
 
@@ -288,4 +290,4 @@ def _share(part: int, whole: int) -> float:
 
 
 def _cell(part: int, whole: int) -> str:
-    return f"{part:,} ({part / whole:.3f})" if whole else "-"
+    return f"{part / whole:.3f}" if whole else "-"
