@@ -1,13 +1,13 @@
 """The messages in a file or folder: .eml, mbox, maildir, a folder of them, gzipped or not.
 
-In: a path. Out: each message's name (`old.mbox#12`, from 1) and its octets, one at a time: a file is never read whole.
-Refused: `OSError` for what cannot be opened. What is in a file never is: any octets are messages, damaged gzip ends
+In: a path. Out: each message's name and its octets, one at a time: a file is never read whole.
+Refused: `OSError` for what cannot be opened. What is in a file never is: any octets are a message; damaged gzip ends
 where it is damaged. Of a message longer than MOST_OCTETS, its beginning.
 
-    mbox      by its first line: `From ` and a time. Messages begin with such a line after an empty one or the start;
-              `>From ` in a body loses one `>` (mboxrd)
-    maildir   a folder with new/ and cur/; tmp/ is what is not delivered yet
-    folder    all files in it and below, in the order of their names, maildirs and mboxes too; hidden ones are passed over
+    mbox      any file (but .eml) that begins with `From ` and a time; each message does so, after an empty line.
+              Its messages are named `old.mbox#12`, from 1, when there is more than one. `>From ` loses one `>` (mboxrd)
+    maildir   a folder with new/ and cur/, and its folders; tmp/ is what is not delivered yet
+    folder    all files in it and below, by name, maildirs and mboxes too; hidden ones are passed over
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import BinaryIO
 MOST_OCTETS = 4 * 2**20
 """Of a message that is longer, only this much is kept; the rest is attachments."""
 _LINE_OCTETS = 64 * 1024
+_EMPTY = (b"\n", b"\r\n")
 _GZIP = b"\x1f\x8b"
 
 _TIME = rb"(?:[A-Z][a-z]{2},? +)?(?:[A-Z][a-z]{2} +\d{1,2}|\d{1,2} +[A-Z][a-z]{2},?|\d{4}-\d\d-\d\d)\b.{0,60}\d\d:\d\d"
@@ -44,86 +45,87 @@ def messages_in(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _files_in(folder: Path) -> Iterator[Path]:
     is_maildir = (folder / "new").is_dir() and (folder / "cur").is_dir()
-    for one in sorted(folder.iterdir()):
-        if is_maildir and one.name in ("new", "cur"):
-            yield from (file for file in sorted(one.iterdir()) if _is_plain(file))
-        elif is_maildir and not one.is_dir():
-            continue  # what the server keeps there for itself: dovecot-uidlist and the like
-        elif one.is_dir():
-            if not one.is_symlink() and not (is_maildir and one.name == "tmp") and _is_shown(one, is_maildir):
+    for name in _names(folder):
+        one = folder / name
+        if one.is_symlink() and one.is_dir():
+            continue  # it may lead back to where we are
+        if is_maildir and name in ("new", "cur"):
+            yield from (one / file for file in _names(one) if _is_mail(one / file))
+        elif is_maildir:  # its other files are the server's own; its folders are called .Junk and the like
+            if name != "tmp" and one.is_dir():
                 yield from _files_in(one)
-        elif _is_plain(one):
+        elif one.is_dir() and not name.startswith("."):
+            yield from _files_in(one)
+        elif _is_mail(one):
             yield one
 
 
-def _is_plain(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith(".")
+def _names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
 
 
-def _is_shown(folder: Path, in_maildir: bool) -> bool:
-    """Whether to look into a folder: in a maildir, `.Junk` is a folder of mail."""
-    return in_maildir or not folder.name.startswith(".")
+def _is_mail(file: Path) -> bool:
+    return not file.name.startswith(".") and file.is_file()
 
 
 def _in_file(path: Path) -> Iterator[tuple[str, bytes]]:
     with path.open("rb") as raw:
-        if raw.read(2) != _GZIP:
-            raw.seek(0)
-            yield from _in_stream(str(path), raw)
+        if not raw.peek(2).startswith(_GZIP):
+            yield from _in_stream(path, raw)
             return
-        raw.seek(0)
         with gzip.GzipFile(fileobj=raw) as unpacked:
-            yield from _in_stream(str(path), unpacked)
+            yield from _in_stream(path.with_suffix("") if path.suffix == ".gz" else path, unpacked, str(path))
 
 
-def _in_stream(name: str, stream: BinaryIO | gzip.GzipFile) -> Iterator[tuple[str, bytes]]:
+def _in_stream(path: Path, stream: BinaryIO | gzip.GzipFile, name: str = "") -> Iterator[tuple[str, bytes]]:
+    name = name or str(path)
     lines = _lines(stream)
     first = next(lines, b"")
-    if _FROM_LINE.match(first):
-        for number, message in enumerate(_split(lines), 1):
-            yield f"{name}#{number}", message
-        return
-    if first:
+    if path.suffix.lower() == ".eml" or not _FROM_LINE.match(first):
         yield name, _joined(first, lines)
+        return
+    number, before = 1, None
+    for message in _split(lines):
+        if before is not None:
+            yield f"{name}#{number}", before
+            number += 1
+        before = message
+    yield (name if number == 1 else f"{name}#{number}"), before or b""
 
 
 def _split(lines: Iterator[bytes]) -> Iterator[bytes]:
     """The messages of an mbox, whose first From line is read."""
-    kept: list[bytes] = []
-    octets, after_empty = 0, False
+    kept = bytearray()
+    after_empty = False
     at_start = True  # of a line: a long one comes in pieces
     for line in lines:
-        if at_start and after_empty and line.startswith(b"From ") and _FROM_LINE.match(line):
+        if at_start and after_empty and _FROM_LINE.match(line):
             yield _without_last_empty(kept)
-            kept, octets = [], 0
-            at_start = line.endswith(b"\n")
-            after_empty = False
+            kept = bytearray()
+            at_start, after_empty = line.endswith(b"\n"), False
             continue
         if at_start and _QUOTED_FROM.match(line):
             line = line[1:]
-        if octets < MOST_OCTETS:
-            kept.append(line)
-            octets += len(line)
-        after_empty = at_start and line in (b"\n", b"\r\n")
+        if len(kept) < MOST_OCTETS:
+            kept += line
+        after_empty = at_start and line in _EMPTY
         at_start = line.endswith(b"\n")
     yield _without_last_empty(kept)
 
 
-def _without_last_empty(lines: list[bytes]) -> bytes:
+def _without_last_empty(message: bytearray) -> bytes:
     """A message without the empty line that an mbox adds."""
-    if lines and lines[-1] in (b"\n", b"\r\n"):
-        lines = lines[:-1]
-    return b"".join(lines)
+    last = next((line for line in _EMPTY if message == line or message.endswith(b"\n" + line)), b"")
+    return bytes(message[: len(message) - len(last)])
 
 
 def _joined(first: bytes, lines: Iterator[bytes]) -> bytes:
-    kept, octets = [first], len(first)
+    kept = bytearray(first)
     for line in lines:
-        if octets >= MOST_OCTETS:
+        if len(kept) >= MOST_OCTETS:
             break
-        kept.append(line)
-        octets += len(line)
-    return b"".join(kept)
+        kept += line
+    return bytes(kept)
 
 
 def _lines(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
