@@ -26,6 +26,7 @@ from sendgate.cli.rekey import rekey
 from sendgate.cli.remove import remove
 from sendgate.cli.repair import repair
 from sendgate.cli.stats import lists, stats
+from sendgate.cli.undo import undo
 from sendgate.cli.verp import app as verp
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ app.command("rekey")(rekey)
 app.command("repair")(repair)
 app.command("stats")(stats)
 app.command("lists")(lists)
+app.command("undo")(undo)
 app.add_typer(verp, name="verp")
 
 
