@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 REACH = 100
 """Characters that `*` and `+` reach at most."""
 MAX_EFFORT = 20_000
-"""Most ways to try a pattern from one place: the product of what its repetitions may take."""
-MAX_LENGTH = 1_000
+"""Most ways in which a pattern may match from one place: the product of what its parts may take."""
+MAX_LENGTH = 2_000
+MAX_TEXTS = 256
+"""Texts that a part is written out as, to see which of them begin with one another."""
 _QUANTIFIER = re.compile(r"[*+?]|\{(\d{0,4})(?:(,)(\d{0,4}))?\}")
 _GROUPS = ("(?:", "(?=", "(?!", "(?<=", "(?<!")
 
@@ -34,13 +37,18 @@ class Pattern(NamedTuple):
 
 @dataclass(slots=True)
 class _Part:
-    """What was read of a pattern: its source, the words that it needs, the ways to match it."""
+    """What was read of a pattern.
+
+    keys: words one of which a match holds; effort: in how many ways it may match at one place; fixed: it repeats
+    nothing; literal: the character that it is; texts: all that it matches, when that is a few texts.
+    """
 
     source: str
     keys: frozenset[str] | None = None
     effort: int = 1
-    simple: bool = True
+    fixed: bool = True
     literal: str = ""
+    texts: tuple[str, ...] | None = None
 
 
 def strip_accents(text: str) -> str:
@@ -94,17 +102,25 @@ class _Reader:
             return branches[0]
         wanted = [branch.keys for branch in branches]
         keys = None if None in wanted else frozenset().union(*(one for one in wanted if one))
-        effort = sum(branch.effort for branch in branches)
-        return _Part("|".join(branch.source for branch in branches), keys, effort, simple=False)
+        texts = _joined(branches)
+        written = [text for branch in branches for text in branch.texts or ()]
+        effort = _ways(written) + sum(branch.effort for branch in branches if branch.texts is None)
+        fixed = texts is not None and effort == 1
+        return _Part("|".join(branch.source for branch in branches), keys, effort, fixed, texts=texts)
 
     def _sequence(self, depth: int) -> _Part:
         parts: list[_Part] = []
         while self._peek() not in ("", "|", ")"):
             parts.append(self._repeated(self._atom(depth)))
+        texts: tuple[str, ...] | None = ("",)
         effort = 1
         for part in parts:
             effort = min(effort * part.effort, MAX_EFFORT + 1)
-        return _Part("".join(part.source for part in parts), _best(parts), effort, all(part.simple for part in parts))
+            texts = _products(texts, part.texts)
+        if texts is not None:
+            effort = min(effort, _ways(texts))
+        fixed = all(part.fixed for part in parts)
+        return _Part("".join(part.source for part in parts), _best(parts), effort, fixed, texts=texts)
 
     def _atom(self, depth: int) -> _Part:
         char = self._peek()
@@ -116,13 +132,13 @@ class _Reader:
         if char == "\\":
             return self._escape()
         if char == " ":
-            return _Part(" ?")
+            return _Part(" ?", texts=(" ",))
         if char in ".^$":
             return _Part(char)
         if char in "*+?":
             raise PatternError(f"has nothing to repeat before {char}; write \\{char} for the character")
         folded = strip_accents(char)
-        return _Part(re.escape(folded), literal=folded)
+        return _Part(re.escape(folded), literal=folded, texts=(folded,))
 
     def _group(self, depth: int) -> _Part:
         start = next((one for one in _GROUPS if self.text.startswith(one, self.at)), "(")
@@ -135,7 +151,7 @@ class _Reader:
         self.at += 1
         needed = start in ("(", "(?:")
         source = f"{'(?:' if needed else start}{inner.source})"
-        return _Part(source, inner.keys if needed else None, inner.effort, inner.simple)
+        return _Part(source, inner.keys if needed else None, inner.effort, inner.fixed, texts=inner.texts)
 
     def _class(self) -> _Part:
         end = self.text.find("]", self.at + 2)
@@ -154,7 +170,7 @@ class _Reader:
             return _Part("\\" + char)
         if not char or char.isalnum():
             raise PatternError(f"has \\{char}, which rules do not know; they know \\b \\d \\s \\w and their opposites")
-        return _Part(re.escape(char), literal=char)
+        return _Part(re.escape(char), literal=char, texts=(char,))
 
     def _repeated(self, part: _Part) -> _Part:
         match = _QUANTIFIER.match(self.text, self.at)
@@ -168,13 +184,14 @@ class _Reader:
             lazy = "?"
         if _QUANTIFIER.match(self.text, self.at):
             raise PatternError("repeats a repetition; write one of them")
-        if most > 1 and not part.simple:
-            raise PatternError("repeats a group that itself repeats or has a choice; write it without, as [ab]{1,20}")
+        if most > 1 and not (part.fixed and part.source and "" not in (part.texts or ())):
+            raise PatternError("repeats what itself repeats or has similar choices; write it without, as [ab]{1,20}")
         ways = max(1, most - least + 1)
         source = part.source if part.source != " ?" else " "
         keys = (part.keys or _one(part.literal)) if least else None
-        repeat = f"{source}{{{least},{most}}}{lazy}"
-        return _Part(repeat, keys, min(part.effort * ways, MAX_EFFORT + 1), simple=False)
+        texts = ("", *part.texts) if (least, most) == (0, 1) and part.texts is not None else None
+        effort = min(part.effort * ways, MAX_EFFORT + 1)
+        return _Part(f"{source}{{{least},{most}}}{lazy}", keys, effort, fixed=False, texts=texts)
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -191,6 +208,35 @@ def _bounds(match: re.Match[str]) -> tuple[int, int]:
     return least, most
 
 
+def _joined(parts: list[_Part]) -> tuple[str, ...] | None:
+    """All texts of alternatives."""
+    found: list[str] = []
+    for part in parts:
+        if part.texts is None or len(found) > MAX_TEXTS:
+            return None
+        found.extend(part.texts)
+    return tuple(found)
+
+
+def _products(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """All texts of one part and another after it."""
+    if first is None or second is None or len(first) * len(second) > MAX_TEXTS:
+        return None
+    return tuple(one + two for one in first for two in second)
+
+
+def _ways(texts: Iterable[str]) -> int:
+    """How many of some texts can be found at one place: those that begin with one another."""
+    most = 0
+    under: list[str] = []
+    for text in sorted(texts):
+        while under and not text.startswith(under[-1]):
+            under.pop()
+        under.append(text)
+        most = max(most, len(under))
+    return most
+
+
 def _one(literal: str) -> frozenset[str] | None:
     return frozenset((literal,)) if literal else None
 
@@ -200,7 +246,7 @@ def _best(parts: list[_Part]) -> frozenset[str] | None:
     found: list[frozenset[str]] = []
     run = ""
     for part in [*parts, _Part("")]:
-        if part.literal and part.keys is None and part.simple:
+        if part.literal and part.keys is None and part.fixed:
             run += part.literal
             continue
         if run:

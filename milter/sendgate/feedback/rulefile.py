@@ -208,8 +208,7 @@ def _smtp(text: str) -> str:
 
 
 def _phase(text: str) -> Phase:
-    found = _PHASES.get(text.lower().replace("_", "-").replace(" ", "-"))
-    found = found or next((phase for phase in Phase if phase.value and phase.value.lower() == text.lower()), None)
+    found = _PHASES.get(text.lower().replace("_", "-"))
     if found is None:
         raise ValueError(f"is no phase; write one of {', '.join(_PHASES)}")
     return found
