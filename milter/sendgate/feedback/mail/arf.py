@@ -17,6 +17,7 @@ from email.utils import mktime_tz, parsedate_tz
 
 from sendgate.campaign import CampaignResolver
 from sendgate.feedback.event import Event, EventClass, Source
+from sendgate.feedback.mail.addresses import find_addresses
 from sendgate.feedback.mail.complainant import Found, Stated, find_recipients
 from sendgate.feedback.mail.headers import EMPTY, Headers, read_headers
 from sendgate.feedback.mail.mime import Message, Part
@@ -29,7 +30,7 @@ COMPLAINTS = frozenset({"abuse", "opt-out", "opt-out-list", "opt_out"})
 MOST_FIELDS_OCTETS = 64_000
 
 _FIELDS_FIRST = re.compile(r"\s{0,99}(?:[A-Za-z-]{1,40}:[^\n]{0,998}\n){0,9}Feedback-Type[ \t]{0,9}:", re.IGNORECASE)
-_EMPTY_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
+_EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _ALSO = re.compile(r"^(?:User-Agent|Version)[ \t]{0,9}:", re.IGNORECASE | re.MULTILINE)
 _JMRP_SUBJECT = re.compile(r"\s*complaint about message from\b", re.IGNORECASE)
 _JMRP_HEADER = "x-hmxmroriginalrecipient"
@@ -56,7 +57,9 @@ def read_arf(message: Message, reading: Reading) -> list[Event] | None:
         return None
     report = _report_in(message)
     if report is not None:
-        fields = read_headers(_EMPTY_LINES.sub("\n", report.text[:MOST_FIELDS_OCTETS]).lstrip())[0]
+        # as octets, which is how fields are read
+        text = report.text[:MOST_FIELDS_OCTETS].lstrip().encode(errors="replace").decode("latin-1")
+        fields = read_headers(_EMPTY_LINES.sub("\n", text) if report.type == REPORT else text)[0]
         return _events(message, fields, _original_after(message, report), reading)
     original = _original_after(message, None)
     if _is_microsofts(message, original):
@@ -155,10 +158,11 @@ def _campaign(
 
 def _senders(fields: Headers, original: Headers) -> Iterator[tuple[str, str]]:
     """What the envelope sender of our message may have been, and where it stands."""
-    for address in addresses_of(fields, ("original-mail-from",)):
-        yield "original-mail-from", address
-    for address in addresses_of(original, _SENDERS):
-        yield "return-path", address
+    for one in find_addresses(fields.get("original-mail-from"))[:1]:
+        yield "original-mail-from", one.text  # as it is written: a campaign may have capitals
+    for name in _SENDERS:
+        for one in find_addresses(original.get(name))[:1]:
+            yield name, one.text
     for name, value in original:
         if name in ("received", "received-spf"):
             found = _ENVELOPE_FROM.search(value)

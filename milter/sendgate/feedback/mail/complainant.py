@@ -70,14 +70,17 @@ class Stated:
 
     def candidates(self) -> Iterator[str]:
         """Everybody who may be meant."""
-        yield from addresses_of(self.fields, _STATED)
-        yield from addresses_of(self.original, (*_OF_PROVIDER, "to", *_ON_THE_WAY))
+        yield from _named(self.fields, *_STATED)
+        yield from _named(self.original, *_OF_PROVIDER, "to", *_ON_THE_WAY)
         yield from _named_by_received(self.original)
+
+    def senders(self) -> frozenset[str]:
+        """Who sent the message: we."""
+        return frozenset(addresses_of(self.fields, ("original-mail-from",)) + addresses_of(self.original, _SENT_BY))
 
     def own(self) -> frozenset[str]:
         """Ours, and the reporter's."""
-        ours = addresses_of(self.fields, ("original-mail-from",)) + addresses_of(self.original, _SENT_BY)
-        return frozenset([*ours, *addresses_of(self.header, _REPORTED_TO)])
+        return self.senders() | frozenset(addresses_of(self.header, _REPORTED_TO))
 
 
 def find_recipients(stated: Stated, signed: list[str], is_complaint: bool = True) -> list[Found]:
@@ -86,14 +89,14 @@ def find_recipients(stated: Stated, signed: list[str], is_complaint: bool = True
         return [Found(one, "signed sender") for one in dict.fromkeys(signed)]
     own = stated.own()
     for name in _STATED:
-        said = _usable(addresses_of(stated.fields, (name,)), own)
+        said = _usable(_named(stated.fields, name), own)
         if said:
             return [Found(one, "" if name == _STATED[0] else name) for one in said]
     for name in _OF_PROVIDER:
-        said = _usable(addresses_of(stated.original, (name,)), own)
+        said = _usable(_named(stated.original, name), own)
         if len(said) == 1:
             return [Found(said[0], name)]
-    found = _from_original(stated.original, own, is_complaint)
+    found = _from_original(stated, own, is_complaint)
     return [found] if found else []
 
 
@@ -107,15 +110,16 @@ def is_placeholder(address: str) -> bool:
     return not name or name in _NAMES or bool(hidden)
 
 
-def _from_original(original: Headers, own: frozenset[str], is_complaint: bool) -> Found | None:
+def _from_original(stated: Stated, own: frozenset[str], is_complaint: bool) -> Found | None:
     """The recipient by the header of the message alone."""
-    servers = {one: name for name in reversed(_ON_THE_WAY) for one in _usable(addresses_of(original, (name,)), own)}
-    to = set(addresses_of(original, ("to",)))
+    original = stated.original
+    servers = {one: name for name in reversed(_ON_THE_WAY) for one in _usable(_named(original, name), own)}
+    to = set(_named(original, "to"))
     only = to.copy().pop() if len(to) == 1 else ""
     if _usable([only], own):
         if any(_is_same(one, only) for one in (*servers, *_named_by_received(original))) or not is_complaint:
             return Found(only, "to")
-        if servers and not _is_senders(only, own):
+        if servers and not _in_domain_of(only, stated.senders()):
             return None  # forwarded, or one of many: who of them complained is not told
         if not servers and not find_addresses(original.get("cc")):
             return Found(only, "to")
@@ -128,9 +132,19 @@ def _is_same(server: str, to: str) -> bool:
     return mailbox(parse(server)) == mailbox(parse(to)) or (server.endswith(f"-{local}@{domain}"))
 
 
-def _is_senders(address: str, own: frozenset[str]) -> bool:
-    """Whether an address is in a domain of the sender's."""
-    return address.rpartition("@")[2] in {one.rpartition("@")[2] for one in own}
+def _in_domain_of(address: str, others: frozenset[str]) -> bool:
+    return address.rpartition("@")[2] in {one.rpartition("@")[2] for one in others}
+
+
+def _named(headers: Headers, *names: str) -> list[str]:
+    """The addresses in fields, in one spelling. A field that is an address as a whole may be in any script."""
+    found: list[str] = []
+    for name in names:
+        for value in headers.all(name):
+            whole = value[:1000].rpartition(";")[2].strip().removeprefix("<").removesuffix(">")
+            plain = whole.count("@") == 1 and not re.search(r"[\s,<>]", whole) and is_address(whole)
+            found += [spelling(whole)] if plain else [spelling(one.text) for one in find_addresses(value)]
+    return found
 
 
 def _named_by_received(original: Headers) -> list[str]:
