@@ -43,6 +43,7 @@ _MESSAGE_TEXTS = (
     "message/global-disposition-notification",
 )
 _FROM_LINE = re.compile(r"(?:\s*\n)*(?:>?From [^\n]*\n)?")
+_PASTED = re.compile(r"^(?:Return-Path|Received|From|MIME-Version|Date):", re.MULTILINE | re.IGNORECASE)
 _GUESSED = re.compile(r"^--([!-~](?:[ -~]{0,68}[!-~])?)[ \t]*\nContent-[A-Za-z-]{1,40}:", re.MULTILINE)
 _ENDS = " \t\n"
 
@@ -103,6 +104,17 @@ def read_message(data: bytes) -> Message:
     parts: list[Part] = []
     headers = _read_entity(text, _Place(parts, 0, False), message=True)
     return Message(headers, tuple(parts))
+
+
+def read_pasted(text: str) -> Message:
+    """Read a message that is pasted into a text, perhaps without its header: then the boundary is guessed."""
+    found = _PASTED.search(text[:2000])
+    octets = text[found.start() if found else 0 :].encode("utf-8", "replace")
+    message = read_message(octets)
+    if len(message.parts) > 1:
+        return message
+    guessed = _GUESSED.search(text)
+    return read_message(b"Content-Type: multipart/mixed\n\n" + text.encode("utf-8", "replace")) if guessed else message
 
 
 @dataclass(frozen=True, slots=True)

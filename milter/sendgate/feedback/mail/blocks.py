@@ -1,0 +1,188 @@
+"""The lines of a report: which begin with an address, and which words belong to that address.
+
+In: a `Report`. Out: `Line`s, and the words about an address. Nothing is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from sendgate.feedback.mail.addresses import Found, find_addresses, spelling
+from sendgate.feedback.mail.report import Report
+
+MOST_REASON = 3000
+_MOST_BLOCK = 25
+
+_LEAD = re.compile(
+    r"[\s>*\-|.\u2022\u00b7=#+]*(?:\d{1,3}[.)]\s+|[45]\d\d(?:[- ][45]\.\d{1,3}\.\d{1,3})?[- ]\s*)?"
+    r"(?:\(?(?:was )?(?:originally )?(?:rfc822|mailto|smtp|to)[:;]\s*)?[<\[('\"`\u300c]*"
+)
+_TAIL = re.compile(r"[>\])'\"`\u300d]*(?:\s*[<(\[](?:mailto:)?[^\s<>]{1,320}[>)\]])?")
+_CODED = re.compile(r"(?:^|[\s:'\"(#>])([45]\d\d)(?:[- ]|$)")
+_BARE_CODE = re.compile(r"\s*([45]\d\d) ")
+_RULE = re.compile(r"\s*[-=*_~#|+]{3,}")
+_SECTION = re.compile(r"\s*(?:[-=*_~#|]{2,}.{1,100}[-=*_~#|:]|-{3,}\s*\S.{0,100})\s*$")
+# Words before an address that make it somebody else's: whom to ask, who wrote, what the message is called.
+_NOT_A_RECIPIENT = re.compile(
+    r"(?<![A-Za-z])(?:contact|consult|help|support|reach us|assist\w*|question\w*|postmaster"
+    r"|administrator|admin|abuse|inform|notify"
+    r"|(?:send|write|forward|reply|respond|report|e-?mail|mail|complain)\w*(?: (?:an? )?[\w-]{1,12}){0,4} to"
+    r"|return-path|envelope[- ]from|mail from|sender|from|absender|von|exp[ée]diteur|de|remitente|remetente|mittente"
+    r"|отправитель|от|発信者|送信者|差出人|发件人|寄件者|reply-to|(?:message|resent)[- ]?id|id|in-reply-to|references"
+    r"|e\.g\.,?(?: if)?|for example,?|such as|example|hello|hi|dear|hallo|bonjour|hola|ol[áa]|ciao)"
+    r"[\s:=<\[('\"*-]{0,8}$",
+    re.IGNORECASE,
+)
+FORWARDED = re.compile(
+    r"(?:\((?:ultimately )?(?:generated|expanded|redirected|forwarded) from|\((?:was )?(?:originally )?addressed to"
+    r"|undeliverable to|delivery userid)\s*[:=]?\s*[<('\"]{0,2}$",
+    re.IGNORECASE,
+)
+"""Words before the address that a message was sent to, when another one failed."""
+_MESSAGE_ID = re.compile(r"message-?id|message identifier|\bid\b\s*[:=]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a report. found: the addresses in it that may be a failed recipient's."""
+
+    number: int
+    text: str
+    found: tuple[Found, ...]
+
+    @cached_property
+    def leading(self) -> Found | None:
+        """The address that the line begins with, but for bullets and brackets."""
+        if not self.found:
+            return None
+        first = self.found[0]
+        lead = _LEAD.match(self.text)
+        return first if lead is not None and lead.end() >= first.start else None
+
+    def after(self, found: Found) -> str:
+        """What follows an address in its line."""
+        tail = _TAIL.match(self.text, found.end)
+        return self.text[tail.end() if tail else found.end :]
+
+
+_END = Line(-1, "", ())
+
+
+class Lines:
+    """All lines of a report."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.all = [self._read(number, text) for number, text in enumerate(report.lines)]
+
+    @cached_property
+    def with_addresses(self) -> list[Line]:
+        """The lines that hold an address."""
+        return [line for line in self.all if line.found]
+
+    def reason_after(self, line: Line, found: Found) -> str:
+        """The words that follow an address in a list: in its line, and in those below up to the next address."""
+        own = spelling(found.text)
+        words = [self._said_in(line, found)]
+        blank, coded = False, _BARE_CODE.match(line.text) is not None
+        for below in self.all[line.number + 1 : line.number + 1 + _MOST_BLOCK]:
+            text = below.text.strip()
+            if not text:
+                blank = True
+                if any(words):
+                    break
+                continue
+            if _SECTION.match(below.text) or _RULE.fullmatch(below.text):
+                break
+            if below.leading is not None and spelling(below.leading.text) != own:
+                break
+            if blank and below.found and own not in map(spelling, (one.text for one in below.found)):
+                break
+            if coded and _BARE_CODE.match(below.text):  # the next statement of a transcript
+                break
+            words.append(text)
+        return _joined(words)
+
+    def coded(self, names: set[str]) -> str:
+        """The paragraph that holds an SMTP code, among those of no other recipient."""
+        words: list[str] = []
+        for line in [*self.all, _END]:
+            text = line.text.strip()
+            if not text or (line.leading is not None and self._is_another(line.leading, names)):
+                if any(_CODED.search(word) for word in words):
+                    return _joined(words)
+                words = []
+            elif not _SECTION.match(line.text):
+                words.append(text)
+        return ""
+
+    def reasons_about(self, names: set[str]) -> list[str]:
+        """The words around each mention of an address: its line, and the lines that go on with it."""
+        reasons: list[str] = []
+        for line in self.with_addresses:
+            for found in line.found:
+                if spelling(found.text) not in names:
+                    continue
+                if line.leading is found:
+                    reasons.append(self.reason_after(line, found))
+                else:
+                    reasons.append(self._around(line))
+                break
+        return [reason for reason in dict.fromkeys(reasons) if reason]
+
+    def rest(self, names: set[str]) -> str:
+        """The words that belong to no other recipient than these: lines that lead with another one are left out."""
+        words: list[str] = []
+        others = False
+        for line in self.all:
+            text = line.text.strip()
+            if line.leading is not None:
+                others = self._is_another(line.leading, names)
+            elif not text or _SECTION.match(line.text):
+                others = False
+            if not others and text:
+                words.append(text)
+        return _joined(words)
+
+    def _is_another(self, found: Found, names: set[str]) -> bool:
+        name = spelling(found.text)
+        return name not in names and not self.report.is_own(name)
+
+    def _said_in(self, line: Line, found: Found) -> str:
+        """What a line says besides the address."""
+        after = line.after(found).strip(" \t:;,-")
+        return line.text.strip() if after or _BARE_CODE.match(line.text) else ""
+
+    def _around(self, line: Line) -> str:
+        """A line in the middle of which an address stands, with the lines above and below that its sentence fills."""
+        words = [line.text.strip()]
+        for below in self.all[line.number + 1 : line.number + 7]:
+            text = below.text.strip()
+            if not text or _SECTION.match(below.text) or below.leading is not None:
+                break
+            words.append(text)
+        for above in reversed(self.all[max(0, line.number - 2) : line.number]):
+            text = above.text.strip()
+            if not text or _SECTION.match(above.text) or above.found:
+                break
+            words.insert(0, text)
+        return _joined(words)
+
+    def _read(self, number: int, text: str) -> Line:
+        if "@" not in text:
+            return Line(number, text, ())
+        return Line(number, text, tuple(one for one in find_addresses(text[:2000]) if self._may_be_failed(text, one)))
+
+    def _may_be_failed(self, line: str, found: Found) -> bool:
+        before = line[max(0, found.start - 80) : found.start]
+        if FORWARDED.search(before):
+            return not self.report.is_own(spelling(found.text))
+        if _NOT_A_RECIPIENT.search(before) or _MESSAGE_ID.search(before):
+            return False
+        return not self.report.is_own(spelling(found.text))
+
+
+def _joined(words: list[str]) -> str:
+    return " ".join(word for word in words if word)[:MOST_REASON]
