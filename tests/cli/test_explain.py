@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cli.parts import Program
+from sendgate.feedback.evidence import Evidence
+from sendgate.feedback.strikes import Strike
 
 SETTINGS = """
 campaign: {streams: {marketing: '^news-'}}
@@ -133,3 +135,60 @@ def test_the_ref_of_a_reply_leads_to_its_entry(gate: Program) -> None:
     assert "note: found" in answer.out
     assert gate("explain", ref, "--json").json["entries"][0]["subject"] == "user@example.com"
     assert gate("explain", "00000000").status == 1
+
+
+EVIDENCE = Evidence(
+    at=1_795_341_600,
+    queue_id="4F1B2C",
+    host="mx.example.com",
+    provider="example.com",
+    source="log",
+    code="550",
+    status="5.1.1",
+    breaker="example.com",
+    strikes=(Strike("bad_mailbox", "4F1B2C", 1_795_341_600, doubted=True),),
+    text="550 5.1.1 no such user",
+)
+
+
+def test_the_evidence_of_feedback_is_shown_below_its_entry(gate: Program) -> None:
+    gate("add", "user@example.com", "--reason", "hard_bounce", "--note", EVIDENCE.note())
+    out = gate("explain", "user@example.com").out
+    lines = [line.strip() for line in out.splitlines()]
+    first = lines.index(
+        "evidence of 2026-11-22T10:00:00Z, status 550 5.1.1, host mx.example.com, provider example.com, "
+        "queue 4F1B2C, source log"
+    )
+    assert lines[first + 1 : first + 5] == [
+        "answer: 550 5.1.1 no such user",
+        "the breaker of example.com was open: not for ever by this",
+        "strikes: bad_mailbox 2026-11-22T10:00:00Z (4F1B2C, doubted)",
+        "decides",
+    ]
+    assert "note:" not in out
+
+
+def test_programs_get_the_evidence_as_an_object(gate: Program) -> None:
+    gate("add", "user@example.com", "--reason", "hard_bounce", "--note", EVIDENCE.note())
+    gate("add", "user@example.com", "--reason", "manual", "--note", "asked by phone")
+    entries = gate("explain", "user@example.com", "--json").json["entries"]
+    by_reason = {entry["reason"]: entry["evidence"] for entry in entries}
+    assert by_reason["manual"] is None
+    told = by_reason["hard_bounce"]
+    assert (told["at"], told["queue_id"], told["text"]) == ("2026-11-22T10:00:00Z", "4F1B2C", "550 5.1.1 no such user")
+    assert told["strikes"] == [{"kind": "bad_mailbox", "id": "4F1B2C", "at": "2026-11-22T10:00:00Z", "doubted": True}]
+
+
+def test_the_ref_of_a_reply_leads_to_the_evidence(gate: Program) -> None:
+    gate("add", "user@example.com", "--reason", "hard_bounce", "--note", EVIDENCE.note())
+    ref = gate("explain", "user@example.com", "--json").json["entries"][0]["ref"]
+    assert "answer: 550 5.1.1 no such user" in gate("explain", ref).out
+    assert gate("explain", ref, "--json").json["entries"][0]["evidence"]["queue_id"] == "4F1B2C"
+
+
+def test_a_strike_is_shown_and_refuses_nobody(gate: Program) -> None:
+    gate("add", "user@example.com", "--reason", "strike", "--note", EVIDENCE.note())
+    answer = gate("explain", "user@example.com", "--json")
+    assert answer.status == 0
+    (entry,) = answer.json["entries"]
+    assert (entry["applies"], entry["why"]) == (False, "remembers a failure; refuses nobody")

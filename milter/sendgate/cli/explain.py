@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from sendgate.campaign import UNKNOWN
-from sendgate.cli.explaining import Explanation, explain_recipient
+from sendgate.cli.explaining import Explanation, evidence_lines, evidence_object, explain_recipient
 from sendgate.cli.options import ConfigOption, JsonOption, settings_of
 from sendgate.cli.output import brief, print_json, print_pairs, times_of
 from sendgate.cli.problems import Exit, complain
@@ -74,11 +74,12 @@ def _opened(settings: Settings, replica: bool) -> Iterator[Explains]:
 def _explain_ref(origin: Explains, ref: str, as_json: bool) -> int:
     entries = origin.by_ref(ref)
     if as_json:
-        print_json({"ref": ref, "entries": [as_object(entry) for entry in entries]})
+        print_json({"ref": ref, "entries": [_with_evidence(entry) for entry in entries]})
     elif not entries:
         print(f"ref {ref} stands for no entry (any more)")
     for entry in [] if as_json else entries:
         print(f"{brief(entry)}\n    {times_of(entry)}, {_who(entry)}")
+        _print_evidence(entry)
     return Exit.YES if entries else Exit.NO
 
 
@@ -99,6 +100,7 @@ def _print(told: Explanation, as_json: bool) -> None:
     for explained in told.entries:
         entry = explained.match.entry
         print(f"  {brief(entry)}\n    {times_of(entry)}, {_who(entry)}, ref {explained.match.found.ref}")
+        _print_evidence(entry)
         print(f"    {explained.why}")
     print_pairs([("decision", _verdict(told.decision)), ("reply", told.reply or "250, as Postfix has it")])
 
@@ -114,7 +116,7 @@ def _as_object(told: Explanation) -> dict[str, object]:
         "stream": told.campaign.stream or None,
         "keys": [{"text": text, "key": key.hex()} for text, key in told.keys],
         "entries": [
-            {**as_object(match.entry), "ref": match.found.ref, "applies": applies, "why": why}
+            {**_with_evidence(match.entry), "ref": match.found.ref, "applies": applies, "why": why}
             for match, applies, why in told.entries
         ],
         "passes": decision.verdict is Verdict.PASS,
@@ -123,6 +125,15 @@ def _as_object(told: Explanation) -> dict[str, object]:
         "observed": decision.observed,
         "reply": told.reply,
     }
+
+
+def _with_evidence(entry: Entry) -> dict[str, object]:
+    return {**as_object(entry), "evidence": evidence_object(entry)}
+
+
+def _print_evidence(entry: Entry) -> None:
+    for line in evidence_lines(entry):
+        print(f"    {line}")
 
 
 def _verdict(decision: Decision) -> str:
@@ -134,5 +145,6 @@ def _verdict(decision: Decision) -> str:
 
 
 def _who(entry: Entry) -> str:
-    note = f", note: {entry.note}" if entry.note else ""
+    shown = entry.note and evidence_object(entry) is None
+    note = f", note: {entry.note}" if shown else ""
     return f"by {entry.origin}, strikes {entry.strikes}{note}"

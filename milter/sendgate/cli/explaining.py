@@ -1,18 +1,22 @@
 """What `explain` tells, as data.
 
 In: a recipient as a client would write it, a campaign's name, the settings, the store.
-Out: an `Explanation`: what the gate would look up, find, decide and answer. Refused: `StoreError`s.
+Out: an `Explanation`: what the gate would look up, find, decide and answer; the evidence that feedback left in entries.
+Refused: `StoreError`s.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import NamedTuple
 
 from sendgate.address import AddressError, mailbox, parse
 from sendgate.campaign import CampaignResolver
 from sendgate.decision import Action, Campaign, Decision, Rules
-from sendgate.entry import OVERRIDES_ALLOW, Found, Reason
+from sendgate.entry import OVERRIDES_ALLOW, Entry, Found, Reason
+from sendgate.feedback.evidence import Evidence
+from sendgate.feedback.strikes import Strike
 from sendgate.gate import Gate
 from sendgate.listfile.times import iso
 from sendgate.reply import reply_to
@@ -58,6 +62,49 @@ def explain_recipient(origin: Explains, settings: Settings, recipient: str, camp
     entries = [judge.explained(match, matches, decision) for match in matches.matches]
     shown = str(reply) if reply else None
     return Explanation(recipient, judge.campaign, address, reduced, problem, matches.keys, entries, decision, shown)
+
+
+def evidence_lines(entry: Entry) -> list[str]:
+    """The evidence in an entry's note, for people; nothing when there is none."""
+    evidence = Evidence.from_note(entry.note)
+    if evidence is None:
+        return []
+    facts = {
+        "status": " ".join(filter(None, (evidence.code, evidence.status))),
+        "host": evidence.host,
+        "provider": evidence.provider,
+        "queue": evidence.queue_id,
+        "campaign": evidence.campaign,
+        "source": evidence.source,
+        "derived": ", ".join(evidence.derived),
+    }
+    lines = [
+        ", ".join([f"evidence of {iso(evidence.at)}", *(f"{name} {value}" for name, value in facts.items() if value)])
+    ]
+    if evidence.text:
+        lines.append(f"answer: {evidence.text}")
+    if evidence.breaker:
+        lines.append(f"the breaker of {evidence.breaker} was open: not for ever by this")
+    if evidence.strikes:
+        lines.append(f"strikes: {', '.join(map(_strike, evidence.strikes))}")
+    return lines
+
+
+def evidence_object(entry: Entry) -> dict[str, object] | None:
+    """The evidence in an entry's note, for programs."""
+    evidence = Evidence.from_note(entry.note)
+    if evidence is None:
+        return None
+    strikes = [
+        {"kind": strike.kind, "id": strike.id, "at": iso(strike.at), "doubted": strike.doubted}
+        for strike in evidence.strikes
+    ]
+    return {**asdict(evidence), "at": iso(evidence.at), "strikes": strikes}
+
+
+def _strike(strike: Strike) -> str:
+    doubted = ", doubted" if strike.doubted else ""
+    return f"{strike.kind} {iso(strike.at)} ({strike.id}{doubted})"
 
 
 class _Judge(NamedTuple):
