@@ -214,6 +214,7 @@ class Gate:
             "milter": {"socket": self.milter, "socket_mode": "0666"},
             "store": {"url": f"lmdb://{self.folder}/store", "replica": f"{self.folder}/replica"},
             "ops": {"listen": f"{LOOPBACK}:{self.ops_port}"},
+            "feedback": {"state": f"{self.folder}/feedback"},
         }
 
     def _ready(self) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sendgate import __version__, events
 from sendgate.campaign import CampaignResolver
-from sendgate.cli import stores
+from sendgate.cli import serve_feedback, stores
 from sendgate.cli.serve_helpers import Readiness, ask_metrics, follow, look_after_lists
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
@@ -47,6 +47,7 @@ class Ground:
     milter: socket.socket
     ops: socket.socket
     metrics: Path
+    lmtp: socket.socket | None = None
 
 
 def serve(path: Path | None) -> None:
@@ -54,10 +55,13 @@ def serve(path: Path | None) -> None:
     settings = load(path, os.environ)
     events.configure(clear_addresses=settings.store.hash_key_file is None)
     entries = _look_at_store(settings)
+    serve_feedback.check(settings)
     milter_socket = listener.listen(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
     try:
-        ground = Ground(path, milter_socket, listener.listen_http(settings.ops.listen), _metrics_folder(settings))
-        _supervise(settings, ground, entries)
+        ops_socket = listener.listen_http(settings.ops.listen)
+        with serve_feedback.listening(settings) as lmtp:
+            ground = Ground(path, milter_socket, ops_socket, _metrics_folder(settings), lmtp)
+            _supervise(settings, ground, entries)
     finally:
         listener.remove(settings.milter.socket, milter_socket)
 
@@ -98,6 +102,12 @@ def _helpers(settings: Settings, keyer: Keyer, ground: Ground) -> dict[str, Call
     if stores.shared(settings):
         stores.access(settings)  # a file that cannot be read is told before anything starts
         helpers["follow"] = lambda control, _report: _follow(settings, ground, control)
+    serve_feedback.check(settings)
+    if settings.feedback.log:
+        helpers["feedback"] = lambda control, _report: _feedback(settings, keyer, ground, control)
+    if ground.lmtp is not None:
+        lmtp = ground.lmtp
+        helpers["lmtp"] = lambda control, _report: _lmtp(settings, keyer, ground, lmtp, control)
     return helpers
 
 
@@ -160,6 +170,20 @@ def _follow(settings: Settings, ground: Ground, control: int) -> None:
     follow(control, settings, FollowMetrics(ground.metrics))
 
 
+def _feedback(settings: Settings, keyer: Keyer, ground: Ground, control: int) -> None:
+    ground.milter.close()
+    ground.ops.close()
+    if ground.lmtp is not None:
+        ground.lmtp.close()
+    serve_feedback.follow_log(settings, keyer, control)
+
+
+def _lmtp(settings: Settings, keyer: Keyer, ground: Ground, lmtp: socket.socket, control: int) -> None:
+    ground.milter.close()
+    ground.ops.close()
+    serve_feedback.serve_lmtp(settings, keyer, lmtp, control)
+
+
 def _verify(settings: Settings, ground: Ground) -> None:
     ground.milter.close()
     ground.ops.close()
@@ -180,6 +204,7 @@ def _reload(running: Settings, ground: Ground) -> Plan | None:
             for key, before, after in (
                 ("milter.socket", running.milter.socket, settings.milter.socket),
                 ("ops.listen", running.ops.listen, settings.ops.listen),
+                ("feedback.lmtp", running.feedback.lmtp, settings.feedback.lmtp),
             )
             if before != after
         ]
@@ -188,6 +213,7 @@ def _reload(running: Settings, ground: Ground) -> Plan | None:
         plan = _plan(settings, ground)
         _look_at_store(settings)
         listener.protect(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
+        serve_feedback.protect(settings)
     except SettingsError as error:
         events.settings_refused(error.problems)
         return None

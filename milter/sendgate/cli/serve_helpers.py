@@ -15,9 +15,10 @@ from pathlib import Path
 from threading import Lock
 
 from sendgate import events
-from sendgate.cli import stores
+from sendgate.cli import serve_feedback, stores
 from sendgate.keys import Keyer
-from sendgate.metrics import FollowMetrics, Metrics, StoreCollector, StoreFigures, exposition
+from sendgate.metrics import Collector, FollowMetrics, Metrics, StoreCollector, StoreFigures, exposition
+from sendgate.metrics_feedback import FeedbackCollector
 from sendgate.ops.probe import probe
 from sendgate.settings import Settings
 from sendgate.store.errors import StoreError
@@ -40,7 +41,10 @@ def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, 
         except StoreError:
             return None
 
-    return exposition(folder, [StoreCollector(figures)])
+    collectors: list[Collector] = [StoreCollector(figures)]
+    if settings.feedback.log or settings.feedback.lmtp:
+        collectors.append(FeedbackCollector(lambda: serve_feedback.figures(settings), settings.campaign.max_labels))
+    return exposition(folder, collectors)
 
 
 class Readiness:
