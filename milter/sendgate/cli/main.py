@@ -20,7 +20,9 @@ from sendgate.cli.check import check_config
 from sendgate.cli.explain import explain
 from sendgate.cli.exporting import export
 from sendgate.cli.importing import import_
+from sendgate.cli.ingest import ingest
 from sendgate.cli.options import ConfigOption
+from sendgate.cli.parse import parse
 from sendgate.cli.problems import EXPECTED, Exit, complain, tell
 from sendgate.cli.rekey import rekey
 from sendgate.cli.remove import remove
@@ -70,7 +72,9 @@ app.command("add")(add)
 app.command("remove")(remove)
 app.command("import")(import_)
 app.command("export")(export)
+app.command("ingest")(ingest)
 app.command("explain")(explain)
+app.command("parse")(parse)
 app.command("rekey")(rekey)
 app.command("repair")(repair)
 app.command("stats")(stats)

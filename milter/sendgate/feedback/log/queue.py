@@ -119,6 +119,13 @@ class QueueTracker:
         message = self._open.get(record.key)
         return [*message.waiting] if message else []
 
+    def campaign_of(self, record: Delivery | Expired) -> str:
+        """The campaign of a record's message."""
+        message = self._open.get(record.key)
+        if message is None:
+            message = OpenMessage(sender=record.sender if isinstance(record, Expired) else None)
+        return self._campaign(message)
+
     def changes(self) -> dict[str, OpenMessage | None]:
         """The messages that are new or other than at the last call, by key; None for those that are gone.
 

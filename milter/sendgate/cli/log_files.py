@@ -1,0 +1,79 @@
+"""The lines of Postfix's logs that are files: plain, gzipped, or standard input.
+
+In: a path, or `-`. Out: each line, with how far the file is read. A line over MAX_LINE comes as an empty one, so that
+the lines after it keep their numbers.
+Refused: OSError for what cannot be read, damaged gzip included.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from sendgate.feedback.log.tail import MAX_LINE
+
+STDIN = "-"
+_BLOCK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def lines_of(file: str) -> Iterator[tuple[str, int, int | None]]:
+    """Each line, the octets of the file that are read so far, and its size (None when that is not known)."""
+    with ExitStack() as stack:
+        if file == STDIN:
+            raw, size = cast(BinaryIO, sys.stdin.buffer), None
+        else:
+            raw = stack.enter_context(Path(file).open("rb"))
+            size = os.fstat(raw.fileno()).st_size or None
+        source = _Counted(raw)
+        is_packed = source.begins_with(_GZIP_MAGIC)
+        data = gzip.GzipFile(fileobj=cast(BinaryIO, source), mode="rb") if is_packed else source
+        try:
+            for line in _split(data.read):
+                yield line.rstrip(b"\r").decode("utf-8", "replace"), source.taken, size
+        except (EOFError, zlib.error) as error:
+            raise OSError(f"damaged gzip: {error}") from None
+
+
+class _Counted:
+    """A file that can be looked into before it is read, and says how much of it was taken."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._ahead = b""
+        self.taken = 0
+
+    def begins_with(self, magic: bytes) -> bool:
+        self._ahead = self._file.read(len(magic))
+        self.taken = len(self._ahead)
+        return self._ahead == magic
+
+    def read(self, octets: int) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead[:octets], self._ahead[octets:]
+            return data
+        # read1 gives what a pipe has, instead of waiting for a whole block
+        read: Callable[[int], bytes] = getattr(self._file, "read1", self._file.read)
+        data = read(octets)
+        self.taken += len(data)
+        return data
+
+
+def _split(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    rest = b""
+    is_endless = False
+    while block := read(_BLOCK):
+        *lines, last = (rest + block).split(b"\n")
+        for line in lines:
+            yield b"" if is_endless or len(line) > MAX_LINE else line
+            is_endless = False
+        is_endless = is_endless or len(last) > MAX_LINE
+        rest = b"" if is_endless else last
+    if rest or is_endless:
+        yield rest

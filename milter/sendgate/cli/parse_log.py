@@ -1,0 +1,118 @@
+"""`sendgate parse --log`: what Postfix's log says of each recipient, and what feedback would make of it.
+
+In: logs, gzipped or not, the oldest first. Out: for each delivery event its line number, its fields, class, reason and
+campaign, and whether the follower would take it for feedback. Nothing is changed.
+Refused: files that cannot be read (told at the end, exit 2).
+
+Refusals of a Sendgate gate are no delivery events. Probes (`deliverable`, `undeliverable`) and what happens to mail of
+Postfix itself are shown, but are no feedback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+from sendgate.campaign import CampaignResolver
+from sendgate.cli import progress
+from sendgate.cli.log_files import lines_of
+from sendgate.cli.problems import Exit, complain
+from sendgate.feedback.classify import classify, is_own_refusal
+from sendgate.feedback.event import BounceType, Event, EventClass
+from sendgate.feedback.log.maillog import Delivery, Expired, parse_line
+from sendgate.feedback.log.queue import PROBES, QueueTracker, answer_of
+from sendgate.feedback.rules import Rules, RulesError, load_rules
+from sendgate.settings import Settings
+from sendgate.settings_file import SettingsError
+
+_LOOK_EVERY = 1000
+
+
+class LogReader:
+    """Reads logs one after the other: what the queue held at the end of one counts in the next."""
+
+    def __init__(self, settings: Settings, rules: Rules) -> None:
+        self._rules = rules
+        resolver = CampaignResolver(settings.campaign, settings.campaign_id)
+        self._tracker = QueueTracker(resolver, lambda answer: classify(answer, rules))
+
+    def read(self, line: str, now: float) -> dict[str, object] | None:
+        """A line as an object; None when it is no delivery event."""
+        record = parse_line(line, now)
+        if record is None:
+            return None
+        if isinstance(record, Expired):
+            waiting: dict[str, object] = {"recipients": self._tracker.waiting_for(record)}
+            campaign = self._tracker.campaign_of(record)
+            return record.as_object() | waiting | self._meaning(record, self._tracker.feed(record), campaign)
+        if not isinstance(record, Delivery):
+            self._tracker.feed(record)
+            return None
+        events = self._tracker.feed(record)
+        if not events and record.text and is_own_refusal(record.text):
+            return None
+        return record.as_object() | self._meaning(record, events, self._tracker.campaign_of(record))
+
+    def _meaning(self, record: Delivery | Expired, events: list[Event], campaign: str) -> dict[str, object]:
+        event_class, reason = self._judge(record)
+        if events:
+            event_class, reason = events[0].event_class, events[0].type
+        return {"class": event_class, "reason": reason or "", "campaign": campaign, "event": bool(events)}
+
+    def _judge(self, record: Delivery | Expired) -> tuple[EventClass, BounceType | None]:
+        if isinstance(record, Expired):
+            return EventClass.SOFT, BounceType.EXPIRED
+        if record.status == "sent" or record.status in PROBES:
+            return EventClass.NONE, None
+        verdict = classify(answer_of(record, record.remote()), self._rules)
+        return verdict.event_class, verdict.type
+
+
+def parse_log(settings: Settings, files: list[str], *, as_json: bool) -> int:
+    """Print what logs say. Returns the exit status. Raises SettingsError for rules that cannot be used."""
+    reader = LogReader(settings, rules_of(settings))
+    unread: list[str] = []
+    # a bar on the terminal that the answers go to would be between them
+    shown = nullcontext(None) if sys.stdout.isatty() else progress.show()
+    with shown as display:
+        for file in files:
+            for found in _read_file(file, reader, unread, display):
+                print(json.dumps(found) if as_json else _readable(found))
+    for problem in unread:
+        complain(problem)
+    return Exit.USAGE if unread else Exit.YES
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules of classification, the user's own first. Raises SettingsError."""
+    given = settings.feedback.rules_file
+    try:
+        return load_rules(Path(given) if given else None)
+    except RulesError as error:
+        raise SettingsError([f"feedback.rules_file: {problem}" for problem in error.problems]) from None
+
+
+def _read_file(
+    file: str, reader: LogReader, unread: list[str], display: progress.Display | None
+) -> Iterator[dict[str, object]]:
+    now = time.time()
+    try:
+        for number, (line, taken, size) in enumerate(lines_of(file), 1):
+            if display is not None and number % _LOOK_EVERY == 0:
+                display.reading(number, taken, size)
+            found = reader.read(line, now)
+            if found is not None:
+                yield {"file": file, "line": number} | found
+    except OSError as error:
+        unread.append(f"{file}: cannot be read: {error.strerror or error}")
+
+
+def _readable(found: dict[str, object]) -> str:
+    whom = found.get("to") or ", ".join(map(str, found.get("recipients", ()))) or "-"  # type: ignore[call-overload]
+    meaning = f"{found['class']} {found['reason']}".strip() + ("" if found["event"] else ", no feedback")
+    said = found.get("reply") or found.get("text") or ""
+    return f"{found['file']}:{found['line']}: {whom} {found['status']} ({meaning}; {found['campaign']}) {said}".rstrip()
