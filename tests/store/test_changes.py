@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +209,56 @@ def test_every_origin_of_an_entry_is_kept(lists: Lists) -> None:
     assert {one.subject.text: one.origin for one in lists.origin.scan()} == {
         f"{who}@example.com": who for who in Origin
     }
+
+
+def test_a_strike_is_kept_beside_what_it_made_and_removed_alone(lists: Lists) -> None:
+    strike = entry("user@example.com", "strike", list_name="feedback", expires=NOW + 60, strikes=2)
+    bounce = entry("user@example.com", "hard_bounce", list_name="feedback", expires=NOW + 30)
+    domain = entry("@example.com", "strike", list_name="feedback", expires=NOW + 60)
+    add(lists, strike, bounce, domain)
+    assert reasons(lists, "user@example.com") == ["hard_bounce", "strike", "strike"]
+    assert remove(lists, "user@example.com", "strike", list_name="feedback") == 1
+    assert everything(lists) == sorted([bounce, domain], key=repr)
+
+
+def test_strikes_expire_as_all_else(lists: Lists) -> None:
+    strike = entry("user@example.com", "strike", expires=NOW + 60)
+    bounce = entry("user@example.com", "hard_bounce", expires=NOW + 90)
+    add(lists, strike, bounce)
+    assert lists.sweep(NOW + 60) == 1
+    assert everything(lists) == [bounce]
+
+
+def test_a_strike_is_no_match_by_mailbox(lists: Lists) -> None:
+    add(lists, entry("anna+x@example.com", "strike"))
+    assert lists.lookup("anna@example.com") == []
+    assert lists.origin.get(parse_subject("anna@example.com")) == []
+
+
+def test_an_entry_that_is_removed_and_added_in_one_batch_is_as_it_was_added(lists: Lists) -> None:
+    """What taking back needs: an expiry that is shorter, fewer strikes, another note."""
+    first = entry("user@example.com", "hard_bounce", strikes=2, note="first")
+    other = entry("user@example.com", "strike", strikes=2, note="other")
+    add(lists, first, other)
+    shorter = replace(first, created=NOW + 5, expires=NOW + 60, strikes=1, note="")
+    gone = Remove(first.subject, first.reason, first.scope, first.list)
+    assert lists.origin.apply([gone, Add(shorter)]) == Applied(added=1, removed=1)
+    assert everything(lists) == sorted([shorter, other], key=repr)
+    assert [found.expires for found in lists.lookup("user@example.com")].count(NOW + 60) == 1
+    assert lists.sweep(NOW + 60) == 1
+    assert everything(lists) == [other]
+
+
+def test_an_entry_known_by_its_key_is_removed_and_added_in_one_batch(
+    opens: Callable[..., Lists], tmp_path: Path
+) -> None:
+    lists = opens(tmp_path / "hashed", b"a secret")
+    try:
+        add(lists, entry("user@example.com", "hard_bounce", strikes=2, note="to <user@example.com>"))
+        (known,) = lists.origin.get(parse_subject("user@example.com"))
+        shorter = replace(known, expires=NOW + 60, strikes=1)
+        lists.origin.apply([Remove(known.subject, known.reason, known.scope, known.list), Add(shorter)])
+        assert everything(lists) == [shorter]
+        assert [found.expires for found in lists.lookup("user@example.com")] == [NOW + 60]
+    finally:
+        lists.close()
