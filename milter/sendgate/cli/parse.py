@@ -1,7 +1,7 @@
 """`sendgate parse`: what messages or logs say about recipients. Nothing is changed.
 
-In: logs of Postfix. Out: a line for each delivery event.
-Refused: files that cannot be read.
+In: bounces, complaints and other messages; with `--log`, logs of Postfix. Out: a line for each message, or for each
+delivery event of a log. Refused: files that cannot be read; rules and keys that cannot be used.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ import typer
 
 from sendgate.cli.options import ConfigOption, JsonOption, settings_of
 from sendgate.cli.parse_log import parse_log
-from sendgate.cli.problems import UsageError
+from sendgate.cli.parse_mail import parse_mail
 
 
 def parse(
     context: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Logs, gzipped or not; - is stdin.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Messages, mboxes, maildirs, folders; or logs. Gzipped or not; - is stdin."
+        ),
+    ],
     log: Annotated[bool, typer.Option("--log", help="The files are logs of Postfix.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> int:
     """Tell what bounces, complaints or logs say, and what feedback would make of it. Changes nothing."""
     settings = settings_of(context, config)
-    if not log:
-        raise UsageError("only logs can be read: --log")
-    return parse_log(settings, files, as_json=as_json)
+    if log:
+        return parse_log(settings, files, as_json=as_json)
+    return parse_mail(settings, files, as_json=as_json)

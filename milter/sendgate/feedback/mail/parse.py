@@ -14,6 +14,7 @@ from sendgate.campaign import CampaignResolver
 from sendgate.feedback.classify import is_own_refusal
 from sendgate.feedback.event import BounceType, Event, EventClass, Source
 from sendgate.feedback.mail.addresses import first_address, is_address, spelling
+from sendgate.feedback.mail.arf import Reading, read_arf
 from sendgate.feedback.mail.autoreply import Kind, kind_of
 from sendgate.feedback.mail.blocks import Lines
 from sendgate.feedback.mail.bouncing import STATUS_TYPES, is_bounce
@@ -50,7 +51,8 @@ class Reader:
 def parse_message(data: bytes, reader: Reader) -> list[Event]:
     """All events of a message."""
     message = read_message(data)
-    return _Parsing(message, reader).events()
+    complaints = read_arf(message, Reading(reader.resolver, reader.now, reader.verp, reader.campaign_header))
+    return complaints if complaints is not None else _Parsing(message, reader).events()
 
 
 class _Parsing:

@@ -19,10 +19,10 @@ class Phrases:
     """Some patterns, and for each word that they need, those that need it: most texts are told by the words alone."""
 
     def __init__(self, patterns: list[Pattern]) -> None:
-        self._always = [one.expression for one in patterns if not one.keys]
+        self._always = [one.expression for one in patterns if not one.needs]
         by_key: dict[str, list[Pattern]] = {}
         for one in patterns:
-            for key in one.keys:
+            for key in one.needs[0] if one.needs else ():
                 by_key.setdefault(key, []).append(one)
         self._by_key = tuple((key, tuple(one.expression for one in found)) for key, found in by_key.items())
 

@@ -1,0 +1,115 @@
+"""`sendgate parse`: what bounces, complaints and other messages say of each recipient. Nothing is changed.
+
+In: messages, mboxes, maildirs, folders of them, gzipped or not; `-` is stdin. Out: for each message its name and its
+events; an ordinary message has none. A store is not needed, nor settings.
+Refused: files that cannot be read; the others are read, and the exit status is 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+from sendgate.campaign import CampaignResolver
+from sendgate.cli import progress
+from sendgate.cli.parse_log import rules_of
+from sendgate.cli.problems import Exit, complain
+from sendgate.cli.verp import checker_of
+from sendgate.feedback.event import Event
+from sendgate.feedback.mail.mailboxes import messages_in
+from sendgate.feedback.mail.parse import Reader, parse_message
+from sendgate.settings import Settings
+
+STDIN = "-"
+_STDIN_PATH = Path("/dev/stdin")
+
+
+def parse_mail(settings: Settings, files: list[str], *, as_json: bool) -> int:
+    """Print what messages say. Returns the exit status. Raises SettingsError for rules and keys that cannot be used."""
+    reader = _reader(settings)
+    unread: list[str] = []
+    # a bar on the terminal that the answers go to would be between them
+    shown = nullcontext(None) if sys.stdout.isatty() else progress.show()
+    total = sum(_size(file) for file in files)
+    taken = 0
+    with shown as display:
+        for name, data in _messages(files, unread):
+            events = parse_message(data, reader)
+            print(
+                json.dumps({"file": name, "events": list(map(as_object, events))}) if as_json else _text(name, events)
+            )
+            taken += len(data)
+            if display is not None and total:
+                display.storing("reading", min(taken, total), total)
+    for problem in unread:
+        complain(problem)
+    return Exit.USAGE if unread else Exit.YES
+
+
+def as_object(event: Event) -> dict[str, object]:
+    """An event as JSON shows it. reason: as in the metrics, "" for a complaint or a delivery."""
+    return {
+        "recipient": event.recipient,
+        "class": str(event.event_class),
+        "reason": str(event.type or ""),
+        "status": event.status,
+        "code": event.code,
+        "text": event.text,
+        "campaign": event.campaign,
+        "source": str(event.source),
+        "final": event.final,
+        "host": event.host,
+        "queue_id": event.queue_id,
+        "at": event.at,
+        "sent_to": event.sent_to,
+        "derived": list(event.derived),
+    }
+
+
+def _reader(settings: Settings) -> Reader:
+    return Reader(
+        rules=rules_of(settings),
+        resolver=CampaignResolver(settings.campaign, settings.campaign_id),
+        now=time.time(),
+        verp=checker_of(settings.feedback),
+        campaign_header=settings.campaign.header or "",
+    )
+
+
+def _messages(files: list[str], unread: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The messages of all files; those that cannot be read are noted."""
+    for file in files:
+        try:
+            if file == STDIN:
+                for name, data in messages_in(_STDIN_PATH):
+                    yield name.replace(str(_STDIN_PATH), STDIN, 1), data
+            else:
+                yield from messages_in(Path(file))
+        except OSError as error:
+            unread.append(f"{file}: cannot be read: {error.strerror or error}")
+
+
+def _size(file: str) -> int:
+    path = Path(file)
+    try:
+        if path.is_dir():
+            return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+        return path.stat().st_size if file != STDIN else 0
+    except OSError:
+        return 0
+
+
+def _text(name: str, events: list[Event]) -> str:
+    if not events:
+        return f"{name}: nothing"
+    return "\n".join(f"{name}: {_event_text(event)}" for event in events)
+
+
+def _event_text(event: Event) -> str:
+    meaning = f"{event.event_class} {event.type or ''}".strip()
+    codes = " ".join(filter(None, (event.code, event.status)))
+    return " ".join(f"{event.recipient or '-'} ({meaning}; {event.campaign or '-'}) {codes} {event.text}".split())
