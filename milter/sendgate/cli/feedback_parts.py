@@ -56,14 +56,16 @@ def open_state(settings: Settings) -> State:
     return State(Path(settings.feedback.state))
 
 
-def intake(settings: Settings, keyer: Keyer, state: State, *, sees_all: bool) -> Intake:
-    """What takes events in. sees_all: all that Postfix logs, deliveries included."""
+def intake(settings: Settings, keyer: Keyer, state: State, *, sees_all: bool, tell: bool = True) -> Intake:
+    """What takes events in. sees_all: all that Postfix logs, deliveries included; tell: with log lines."""
     way = _Way(settings, keyer)
-    return Intake(settings.feedback, state, Edges(way.lists, way.struck, sees_all))
+    return Intake(settings.feedback, state, Edges(way.lists, way.struck, sees_all, tell))
 
 
-def receiver(settings: Settings, keyer: Keyer, state: State | None) -> Receiver:
+def receiver(settings: Settings, keyer: Keyer, state: State | None, *, tell: bool = True) -> Receiver:
     """What takes bounces and complaints in that come as messages; without a state it only judges them.
+
+    tell: with log lines.
 
     Raises SettingsError.
     """
@@ -73,7 +75,8 @@ def receiver(settings: Settings, keyer: Keyer, state: State | None) -> Receiver:
     return Receiver(
         lambda now: Reader(known, resolver, now, checker, settings.campaign.header or ""),
         Trust(checker, given.trusted_authserv_id or "", given.trusted_domains),
-        None if state is None else intake(settings, keyer, state, sees_all=False),
+        None if state is None else intake(settings, keyer, state, sees_all=False, tell=tell),
+        tell=tell,
     )
 
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 import typer
 
 from sendgate.entry import EntryError
+from sendgate.feedback.state import StateError
 from sendgate.listfile.errors import ListFileError
 from sendgate.settings_file import SettingsError
 from sendgate.smtp.listener import ListenError
@@ -42,6 +43,7 @@ EXPECTED = (
     SettingsError,
     ListenError,
     ShrinkError,
+    StateError,
     StoreError,
     typer.TyperException,
 )
@@ -52,7 +54,7 @@ def tell(error: Exception) -> Exit:
     """Write each problem as a line on stderr. Returns the exit status."""
     for problem in _problems(error):
         complain(problem)
-    if isinstance(error, StoreError):
+    if isinstance(error, (StoreError, StateError)):
         return Exit.STORE
     return Exit.NO if isinstance(error, ShrinkError) else Exit.USAGE
 

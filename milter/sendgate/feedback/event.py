@@ -117,3 +117,21 @@ class Event:
     expired: bool = False
     sent_to: str = ""
     derived: tuple[str, ...] = ()
+
+    def as_object(self) -> dict[str, object]:
+        """What the commands show of it, as JSON has it."""
+        return {
+            "recipient": self.recipient,
+            "class": self.event_class.value,
+            "reason": self.type.value if self.type else "",
+            "status": self.status,
+            "code": self.code,
+            "text": self.text,
+            "campaign": self.campaign,
+            "source": self.source.value,
+            "host": self.host,
+            "queue_id": self.queue_id,
+            "at": self.at,
+            "final": self.final,
+            "derived": list(self.derived),
+        }

@@ -68,11 +68,13 @@ class Edges:
 
     sees_all: whether deliveries come in, too, as they do from the log: only then can a share of failures be told, and
     the breaker be kept. Without, it is read as another process keeps it.
+    tell: write log lines; a command's standard output is its user's.
     """
 
     lists: Callable[[], AbstractContextManager[Lists]]
     struck: Strikes
     sees_all: bool = False
+    tell: bool = True
     now: Callable[[], float] = time.time
 
 
@@ -117,7 +119,8 @@ class Intake:
                 self._state.add_counts(outcome.counts)
                 save(self._state)
             self._untold = []
-        _tell(outcome)
+        if self._edges.tell:
+            _tell(outcome)
         return outcome
 
     def _saved_breaker(self) -> Breaker:

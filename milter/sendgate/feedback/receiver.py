@@ -34,7 +34,8 @@ class Judged:
 class Receiver:
     """Takes messages in.
 
-    reader: reads messages, given the time; intake: None for a dry run, which changes and counts nothing.
+    reader: reads messages, given the time; intake: None for a dry run, which changes and counts nothing; tell: write
+    log lines.
     """
 
     def __init__(
@@ -42,11 +43,14 @@ class Receiver:
         reader: Callable[[float], Reader],
         trust: Trust,
         intake: Intake | None,
+        *,
+        tell: bool = True,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reader = reader
         self._trust = trust
         self._intake = intake
+        self._tell = tell
         self._now = now
 
     def receive(self, data: bytes, recipients: Sequence[str] = (), *, vouched: bool = False) -> list[Judged]:
@@ -58,7 +62,7 @@ class Receiver:
         if self._intake is not None and judged:
             counts = Counter((REPORTS, "", one.why) for one in judged)
             self._intake.take([one.event for one in judged if one.believed], counts)
-            for one in judged:
+            for one in judged if self._tell else ():
                 if not one.believed:
                     events.report_not_believed(one.event.source.value, one.why, one.event.campaign)
         return judged

@@ -51,7 +51,7 @@ class Ground:
         EmbeddedOrigin(folder / "store", Keyer(), SIZE, {}, write=True, create=True).close()
 
     def intake(self, *, sees_all: bool = True, **settings: int) -> Intake:
-        edges = Edges(self.lists, self.struck, sees_all, lambda: self.now)
+        edges = Edges(self.lists, self.struck, sees_all, now=lambda: self.now)
         return Intake(FeedbackSettings.model_validate(settings), self.state, edges)
 
     @contextmanager
@@ -227,6 +227,6 @@ def test_the_lists_are_asked_once_for_a_subject_and_written_once_for_a_batch(gro
             yield Counting(origin)
 
     now: Callable[[], float] = lambda: NOW  # noqa: E731
-    intake = Intake(FeedbackSettings(), ground.state, Edges(lists, lambda _: set(), True, now))
+    intake = Intake(FeedbackSettings(), ground.state, Edges(lists, lambda _: set(), True, now=now))
     intake.take([replace(GONE, recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}") for n in range(20)])
     assert (len(asked), len(applied)) == (20, 1)
