@@ -1,6 +1,6 @@
 """`sendgate ingest`: take bounces and complaints in that are files, or come by Postfix's pipe(8); or an old log.
 
-In: messages (.eml, mbox, maildir, - for stdin), or logs with --log. Out: changed lists, and what became of each message.
+In: messages (.eml, mbox, maildir, - for stdin), or logs with --log. Out: changed lists, what became of them.
 Refused: files that cannot be read (exit 2, after the others were taken in), a store that cannot be reached (exit 3).
 
 With --pipe all that fails ends with 75 (EX_TEMPFAIL of sysexits.h), so that Postfix keeps the message and tries again.
@@ -25,7 +25,7 @@ from sendgate.cli.output import print_pairs
 from sendgate.cli.problems import EXPECTED, Exit, complain, tell
 from sendgate.cli.stores import keyer
 from sendgate.feedback.mail.mailboxes import messages_in
-from sendgate.feedback.receiver import Judged, Receiver
+from sendgate.feedback.receiver import Judged
 from sendgate.settings import Settings
 
 TRY_AGAIN = 75

@@ -54,7 +54,7 @@ class Receiver:
         self._now = now
 
     def receive(self, data: bytes, recipients: Sequence[str] = (), *, vouched: bool = False) -> list[Judged]:
-        """Take one message in. recipients: whom it came to, as far as that is known; vouched: believe it whatever it is.
+        """Take one message in. recipients: whom it came to, as far as is known; vouched: believe it whatever it is.
 
         Raises what the intake raises; then nothing was taken in.
         """
