@@ -25,7 +25,7 @@ SENDER_PHASES = frozenset((Phase.CONNECT, Phase.HELO, Phase.MAIL))
 
 _CODE = r"[245]\d\d"
 _ENHANCED = r"[245]\.\d\.\d{1,3}(?!\d|\.\d)"
-_BOTH = re.compile(rf"(?<![\w.])({_CODE})(?:[- ](?:[-#( ]{{0,4}}({_ENHANCED}))?|$|(?=[,:;<]))")
+_BOTH = re.compile(rf"(?<![\w.])({_CODE})(?:[- ](?:[-#(' ]{{0,4}}({_ENHANCED}))?|$|(?=[,:;<]))")
 _ENHANCED_ALONE = re.compile(rf"(?<![\d.])({_ENHANCED})")
 _SAID = re.compile(r"\b(?:said|refused to talk to me|returned|responded with):? '?(?=[245]\d\d[ -])", re.IGNORECASE)
 _OWN = re.compile(
@@ -33,13 +33,23 @@ _OWN = re.compile(
     r"|: send this recipient in another message|>: recipient address not understood",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"[^\s<>()\"':;,\[\]=/]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?")
-_SPACE = re.compile(r"=\r?\n|(?:=20|[\s\x00-\x1f\xa0])+")
+_OWN_WORDS = ("suppress", "send this recipient in", "recipient address not understood")
+_ADDRESS = re.compile(
+    r"(?:(?<=[\s<>()\"':;,\[\]=/])|^)[^\s<>()\"':;,\[\]=/]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?"
+)
+_IRONPORT = "unknown address error"
+"""How IronPort heads the quotation of any refusal."""
+_SPACE = re.compile(r"=\r?\n|(?:=20|[^\S ]|[\x00-\x08]| (?= ))(?:=20|[\s\x00-\x1f])*")
 _PREFIX = re.compile(rf"(?<![\w.]){_CODE}-(?:{_ENHANCED} ?)?")
 _COMMAND = re.compile(r"in reply to (?:the )?(\w{4}(?: from| to| of data)?)")
-_SENDER_TEXT = re.compile(
-    r"client host rejected|sender address rejected|helo command rejected|unverified sender|refused to talk to me"
-    r"|(?:mail from|return) (?:command|address) (?:rejected|failed)"
+_SENDER_TEXTS = (
+    "client host rejected",
+    "sender address rejected",
+    "helo command rejected",
+    "refused to talk to me",
+    "mail from command",
+    "mail from address rejected",
+    "return address rejected",
 )
 _COMMANDS = {
     "ehlo": Phase.HELO,
@@ -58,8 +68,8 @@ def classify(answer: Answer, rules: Rules) -> Verdict:
     code, enhanced = _codes(answer)
     phase = answer.phase or phase_of(text)
     deferred = answer.deferred or code.startswith("4") or enhanced.startswith("4")
-    to_sender = phase in SENDER_PHASES or _SENDER_TEXT.search(text) is not None
-    if is_own_refusal(answer.reply):
+    to_sender = phase in SENDER_PHASES or any(one in text for one in _SENDER_TEXTS)
+    if any(one in text for one in _OWN_WORDS) and is_own_refusal(answer.reply):
         return Verdict(BounceType.POLICY, EventClass.BLOCK, "another gate's refusal")
     for rule in rules.find(text, code, enhanced, phase):
         if not (to_sender and rule.type in HARD):
@@ -93,17 +103,17 @@ def is_own_refusal(text: str) -> bool:
 
 def phase_of(text: str) -> Phase:
     """The phase that Postfix names in a text: `(in reply to RCPT TO command)`."""
-    match = _COMMAND.search(text.lower())
+    lower = text.lower()
+    match = _COMMAND.search(lower) if "in reply to" in lower else None
     return _COMMANDS.get(match[1], Phase.UNKNOWN) if match else Phase.UNKNOWN
 
 
 def fold(text: str) -> str:
     """A reply as rules see it: without case, accents, addresses, line prefixes; each white space one space."""
-    text = _SPACE.sub(" ", text[:MAX_TEXT])
-    text = strip_accents(text)
+    text = strip_accents(_SPACE.sub(" ", text[:MAX_TEXT]))
     if "@" in text:
         text = _ADDRESS.sub("@", text)
-    return _PREFIX.sub("", text)
+    return _PREFIX.sub("", text).replace(_IRONPORT, "")
 
 
 def _codes(answer: Answer) -> tuple[str, str]:

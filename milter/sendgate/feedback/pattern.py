@@ -1,6 +1,6 @@
 """Patterns of rules: a safe part of regular expressions, made to search folded reply texts quickly.
 
-In: a pattern as rules have it. Out: a compiled expression, and words one of which every match holds, so that most
+In: a pattern as rules have it. Out: a compiled expression, and the words that every match holds, so that most
 patterns need not be tried. A space stands for a space or none; letters match without case and accents.
 Refused: `PatternError`: what is no regular expression, what is not in the safe part, what could take long.
 """
@@ -18,8 +18,12 @@ REACH = 100
 MAX_EFFORT = 20_000
 """Most ways in which a pattern may match from one place: the product of what its parts may take."""
 MAX_LENGTH = 2_000
+MAX_NEEDS = 3
 MAX_TEXTS = 256
 """Texts that a part is written out as, to see which of them begin with one another."""
+_LETTERS = re.compile(r"[^\W\d_]+")
+_PLAIN = str.maketrans("łøđı’‘`´“”–—", "lodi\'\'\'\'\"\"--")
+"""Letters that do not come apart into one of ASCII and an accent, and the quotation marks of word processors."""
 _QUANTIFIER = re.compile(r"[*+?]|\{(\d{0,4})(?:(,)(\d{0,4}))?\}")
 _GROUPS = ("(?:", "(?=", "(?!", "(?<=", "(?<!")
 
@@ -28,23 +32,27 @@ class PatternError(ValueError):
     """A pattern that is not used, and what to write instead."""
 
 
+Keys = frozenset[str]
+"""Letters, without anything between, one of which a match holds."""
+
+
 class Pattern(NamedTuple):
-    """An expression for folded text; `keys`: a text with none of them has no match; empty: always to be tried."""
+    """An expression for folded text. A match holds one word at least of each of `needs`, the rarest first."""
 
     expression: re.Pattern[str]
-    keys: frozenset[str]
+    needs: tuple[Keys, ...]
 
 
 @dataclass(slots=True)
 class _Part:
     """What was read of a pattern.
 
-    keys: words one of which a match holds; effort: in how many ways it may match at one place; fixed: it repeats
+    needs: what a match holds; effort: in how many ways it may match at one place; fixed: it repeats
     nothing; literal: the character that it is; texts: all that it matches, when that is a few texts.
     """
 
     source: str
-    keys: frozenset[str] | None = None
+    needs: tuple[Keys, ...] = ()
     effort: int = 1
     fixed: bool = True
     literal: str = ""
@@ -55,7 +63,7 @@ def strip_accents(text: str) -> str:
     """Without case and accents, as texts and patterns meet."""
     if text.isascii():
         return text.lower()
-    marked = unicodedata.normalize("NFKD", text.casefold())
+    marked = unicodedata.normalize("NFKD", text.casefold().translate(_PLAIN))
     return "".join(char for char in marked if not unicodedata.combining(char))
 
 
@@ -80,7 +88,7 @@ def compile_pattern(text: str) -> Pattern:
         raise PatternError(f"is no regular expression: {error}") from None
     if expression.search("") is not None:
         raise PatternError("matches every text; write what the reply says")
-    return Pattern(expression, part.keys or frozenset())
+    return Pattern(expression, part.needs)
 
 
 class _Reader:
@@ -100,13 +108,14 @@ class _Reader:
             branches.append(self._sequence(depth))
         if len(branches) == 1:
             return branches[0]
-        wanted = [branch.keys for branch in branches]
-        keys = None if None in wanted else frozenset().union(*(one for one in wanted if one))
+        needs: tuple[Keys, ...] = ()
+        if all(branch.needs for branch in branches):
+            needs = (frozenset().union(*(branch.needs[0] for branch in branches)),)
         texts = _joined(branches)
         written = [text for branch in branches for text in branch.texts or ()]
         effort = _ways(written) + sum(branch.effort for branch in branches if branch.texts is None)
         fixed = texts is not None and effort == 1
-        return _Part("|".join(branch.source for branch in branches), keys, effort, fixed, texts=texts)
+        return _Part("|".join(branch.source for branch in branches), needs, effort, fixed, texts=texts)
 
     def _sequence(self, depth: int) -> _Part:
         parts: list[_Part] = []
@@ -120,7 +129,7 @@ class _Reader:
         if texts is not None:
             effort = min(effort, _ways(texts))
         fixed = all(part.fixed for part in parts)
-        return _Part("".join(part.source for part in parts), _best(parts), effort, fixed, texts=texts)
+        return _Part("".join(part.source for part in parts), _needs(parts), effort, fixed, texts=texts)
 
     def _atom(self, depth: int) -> _Part:
         char = self._peek()
@@ -151,7 +160,7 @@ class _Reader:
         self.at += 1
         needed = start in ("(", "(?:")
         source = f"{'(?:' if needed else start}{inner.source})"
-        return _Part(source, inner.keys if needed else None, inner.effort, inner.fixed, texts=inner.texts)
+        return _Part(source, inner.needs if needed else (), inner.effort, inner.fixed, texts=inner.texts)
 
     def _class(self) -> _Part:
         end = self.text.find("]", self.at + 2)
@@ -188,10 +197,10 @@ class _Reader:
             raise PatternError("repeats what itself repeats or has similar choices; write it without, as [ab]{1,20}")
         ways = max(1, most - least + 1)
         source = part.source if part.source != " ?" else " "
-        keys = (part.keys or _one(part.literal)) if least else None
+        needs = (part.needs or _keys(part.literal)) if least else ()
         texts = ("", *part.texts) if (least, most) == (0, 1) and part.texts is not None else None
         effort = min(part.effort * ways, MAX_EFFORT + 1)
-        return _Part(f"{source}{{{least},{most}}}{lazy}", keys, effort, fixed=False, texts=texts)
+        return _Part(f"{source}{{{least},{most}}}{lazy}", needs, effort, fixed=False, texts=texts)
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -237,21 +246,22 @@ def _ways(texts: Iterable[str]) -> int:
     return most
 
 
-def _one(literal: str) -> frozenset[str] | None:
-    return frozenset((literal,)) if literal else None
+def _keys(literal: str) -> tuple[Keys, ...]:
+    """The letters of a literal that are next to each other; a single one of ASCII is too common to help."""
+    word = max(_LETTERS.findall(literal), key=len, default="")
+    return (frozenset((word,)),) if len(word) > 1 or not word.isascii() else ()
 
 
-def _best(parts: list[_Part]) -> frozenset[str] | None:
-    """Of all that a sequence needs, the words that are the least likely to be there by chance: the longest."""
-    found: list[frozenset[str]] = []
+def _needs(parts: list[_Part]) -> tuple[Keys, ...]:
+    """All that a sequence needs, first what is the least likely to be there by chance: long words."""
+    found: list[Keys] = []
     run = ""
     for part in [*parts, _Part("")]:
-        if part.literal and part.keys is None and part.fixed:
+        if part.literal and not part.needs and part.fixed:
             run += part.literal
             continue
-        if run:
-            found.append(frozenset((run,)))
-            run = ""
-        if part.keys:
-            found.append(part.keys)
-    return max(found, key=lambda keys: (min(map(len, keys)), -len(keys)), default=None)
+        found.extend(_keys(run))
+        run = ""
+        found.extend(part.needs)
+    found.sort(key=lambda keys: (-min(map(len, keys)), len(keys)))
+    return tuple(dict.fromkeys(found))[:MAX_NEEDS]

@@ -54,15 +54,17 @@ class Rule:
     phases: tuple[Phase, ...] = ()
     hosts: tuple[Pattern, ...] = ()
 
-    def meets(self, code: str, enhanced: str, phase: Phase, host: str) -> bool:
-        """Whether the conditions on codes, phase and host are met."""
+    def meets(self, text: str, code: str, enhanced: str, phase: Phase) -> bool:
+        """Whether all but the patterns fits; `text` is folded."""
         if self.smtp and not code.startswith(self.smtp):
             return False
         if self.enhanced and not any(_under(enhanced, one) for one in self.enhanced):
             return False
         if self.phases and phase not in self.phases:
             return False
-        return not self.hosts or any(one.expression.search(host) for one in self.hosts)
+        if self.hosts and not any(one.expression.search(text) for one in self.hosts):
+            return False
+        return not any(one.expression.search(text) for one in self.unless)
 
 
 @dataclass(slots=True)

@@ -7,56 +7,97 @@ Refused: `RulesError` with all mistakes at once (see `rulefile`).
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sendgate.feedback.event import Phase
-from sendgate.feedback.pattern import Pattern
+from sendgate.feedback.pattern import Keys, Pattern
 from sendgate.feedback.rulefile import Rule, RulesError, read_rules
 
 __all__ = ["BUILTIN", "Rule", "Rules", "RulesError", "load_rules", "read_rules"]
 
+MAX_RUNS = 20_000
+"""Runs of letters that are remembered."""
 BUILTIN = Path(__file__).with_name("rules.yaml")
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 class Rules:
-    """Rules in their order, and for each word that patterns need, the patterns that need it.
+    """Rules in their order, and an index that says which patterns are worth a try.
 
-    Looking for a few hundred words costs a tenth of trying a few hundred expressions.
+    A text is taken apart into runs of letters. Each run has a bit for every need of a pattern that is in it (see
+    `pattern`); what a run has is kept, since replies say the same words again and again. Nearly all patterns
+    then lack a need, and only a few expressions are tried.
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._always: list[tuple[int, Pattern | None]] = []
-        by_key: dict[str, list[tuple[int, Pattern | None]]] = {}
-        for number, rule in enumerate(self.rules):
-            if not rule.patterns:
-                self._always.append((number, None))
-            for pattern in rule.patterns:
-                if not pattern.keys:
-                    self._always.append((number, pattern))
-                for key in pattern.keys:
-                    by_key.setdefault(key, []).append((number, pattern))
-        self._by_key = tuple(by_key.items())
+        tries = [(rule, pattern) for rule in self.rules for pattern in rule.patterns or (None,)]
+        self._tries: list[tuple[Rule, Pattern | None, int]] = []
+        self._always = 0
+        self._bits: dict[str, int] = {}
+        self._runs: dict[str, int] = {}
+        shared: dict[Keys, int] = {}
+        for number, (rule, pattern) in enumerate(tries):
+            first, *others = pattern.needs if pattern and pattern.needs else (None,)
+            if first is None:
+                self._always |= 1 << number
+            else:
+                self._note(first, 1 << number)
+            further = 0
+            for need in others:
+                assert need is not None
+                if need not in shared:
+                    shared[need] = 1 << (len(tries) + len(shared))
+                    self._note(need, shared[need])
+                further |= shared[need]
+            self._tries.append((rule, pattern, further))
+        self._firsts = (1 << len(tries)) - 1
+        self._longest = max(map(len, self._bits), default=0)
 
     def __len__(self) -> int:
         return len(self.rules)
 
-    def find(self, text: str, code: str, enhanced: str, phase: Phase, host: str = "") -> Iterator[Rule]:
+    def find(self, text: str, code: str, enhanced: str, phase: Phase) -> Iterator[Rule]:
         """The rules that fit, in their order. `text` as `classify.fold` makes it."""
-        tried = self._always.copy()
-        for key, patterns in self._by_key:
-            if key in text:
-                tried += patterns
-        tried.sort(key=_number)
-        done = -1
-        for number, pattern in tried:
-            if number == done or (pattern is not None and pattern.expression.search(text) is None):
+        there = self._there(text)
+        left = (there | self._always) & self._firsts
+        done: Rule | None = None
+        while left:
+            lowest = left & -left
+            left ^= lowest
+            rule, pattern, further = self._tries[lowest.bit_length() - 1]
+            if rule is done or further & ~there or (pattern and not pattern.expression.search(text)):
                 continue
-            done = number
-            rule = self.rules[number]
-            if rule.meets(code, enhanced, phase, host) and not any(one.expression.search(text) for one in rule.unless):
+            done = rule
+            if rule.meets(text, code, enhanced, phase):
                 yield rule
+
+    def _note(self, keys: Keys, bit: int) -> None:
+        for key in keys:
+            self._bits[key] = self._bits.get(key, 0) | bit
+
+    def _there(self, text: str) -> int:
+        """The bits of all needs that a text meets."""
+        found = 0
+        runs = self._runs
+        for run in set(_LETTERS.findall(text)):
+            bits = runs.get(run)
+            if bits is None:
+                if len(runs) >= MAX_RUNS:
+                    runs.clear()
+                bits = runs[run] = self._bits_of(run)
+            found |= bits
+        return found
+
+    def _bits_of(self, run: str) -> int:
+        found = 0
+        bits = self._bits
+        for start in range(len(run)):
+            for end in range(start + 1, min(start + self._longest, len(run)) + 1):
+                found |= bits.get(run[start:end], 0)
+        return found
 
 
 def load_rules(user_file: Path | None = None) -> Rules:
@@ -68,6 +109,3 @@ def load_rules(user_file: Path | None = None) -> Rules:
 def _builtin() -> Rules:
     return Rules(read_rules(BUILTIN))
 
-
-def _number(tried: tuple[int, Pattern | None]) -> int:
-    return tried[0]
