@@ -95,7 +95,7 @@ class Intake:
         self._policy = Policy(settings)
         self._state = state
         self._edges = edges
-        self._recent: dict[Subject, None] = {}
+        self._recent: dict[str, None] = {}
         self._kept_breaker = self._saved_breaker() if edges.sees_all else None
         self._breaker_saved_at = 0.0
         self._observed: Sequence[Event] | None = None
@@ -199,16 +199,17 @@ class Intake:
         if not deliveries:
             return set()
         struck = self._edges.struck([address for _, address in deliveries])
-        in_batch = {subject for event in fresh if _may_strike(event) for subject in self._subjects(event)}
+        failed = {subject.text for event in fresh if _may_strike(event) for subject in self._subjects(event)}
+        failed.update(self._recent)
         return {
             id(event)
             for event, address in deliveries
-            if address in struck or any(s in self._recent or s in in_batch for s in self._subjects(event))
+            if address in struck or address.text in failed or f"@{address.domain}" in failed
         }
 
     def _note_recent(self, subject: Subject, changes: Iterable[Change]) -> None:
         if any(isinstance(change, Add) for change in changes):
-            self._recent[subject] = None
+            self._recent[subject.text] = None
             if len(self._recent) > _RECENT:
                 del self._recent[next(iter(self._recent))]
 
