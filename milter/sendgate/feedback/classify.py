@@ -35,7 +35,7 @@ _OWN = re.compile(
 )
 _OWN_WORDS = ("suppress", "send this recipient in", "recipient address not understood")
 _ADDRESS = re.compile(
-    r"(?:(?<=[\s<>()\"':;,\[\]=/])|^)[^\s<>()\"':;,\[\]=/]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?"
+    r"(?:(?<=[\s<>()\"':;,\[\]=/])|^)[^\s<>()\"':;,\[\]=/]{1,64}@(?:[\w-]{1,63}\.){0,8}[\w-]{1,63}"
 )
 _IRONPORT = "unknown address error"
 """How IronPort heads the quotation of any refusal."""
