@@ -66,11 +66,10 @@ class Policy:
         if group is Group.COMPLAINT:
             return self._complaint(subject, event, strike, known)
         before = self._strikes(known)
-        too_many = len(before) >= MAX_KEPT and at <= before[-1].at  # it may be one that made room
+        if not self._is_new(strike, before, now) or self._was_forgotten(group, known, before, event.at):
+            return []
         left = striking.remembered(before, now, self._settings)  # alone: a row that is forgotten does not go on
         strikes = striking.remembered((*left, strike), now, self._settings)
-        if _lists(before, strike) or too_many or strike not in strikes:
-            return []
         breaker = breaker_open if doubted else None
         evidence = evidence_of(event, at, strikes, breaker)
         memory = self._entry(subject, Reason.STRIKE, evidence, striking.forgotten_at(strikes, self._settings))
@@ -107,6 +106,20 @@ class Policy:
             return []
         made = self._entry(subject, group.value, replace(evidence, strikes=strikes), outcome.expires)
         return suppress(made, self._known(known, group.value), now)
+
+    def _is_new(self, strike: Strike, before: Sequence[Strike], now: float) -> bool:
+        """Whether a strike is to be remembered: not listed, not one that made room, not so old as to be forgotten."""
+        made_room = len(before) >= MAX_KEPT and strike.at <= before[-1].at
+        return not _lists(before, strike) and not made_room and bool(striking.remembered([strike], now, self._settings))
+
+    def _was_forgotten(self, group: Group, known: Sequence[Entry], before: Sequence[Strike], at: int) -> bool:
+        """Whether a suppression was made at this very time by a strike that is gone: a delivery came since.
+
+        So a batch of a failure, a delivery and a failure, which comes again after a crash, is one strike all the same.
+        """
+        made = self._known(known, group.value)
+        ours = made is not None and made.origin is Origin.FEEDBACK and made.created == at
+        return ours and all(strike.at != at for strike in before)
 
     def _strikes(self, known: Sequence[Entry]) -> tuple[Strike, ...]:
         """All strikes that are listed; while a store changes its secret there can be two lists of them."""

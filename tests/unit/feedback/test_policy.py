@@ -208,6 +208,17 @@ def test_a_delivery_forgets_older_strikes_and_leaves_the_suppression_until_it_ex
     assert world.expiry(Reason.HARD_BOUNCE) == T + 16 * DAY
 
 
+@pytest.mark.parametrize("kind", [*HARD, BounceType.FULL])
+def test_a_failure_a_delivery_and_a_failure_are_one_strike_also_when_they_come_again(kind: BounceType) -> None:
+    world, first, last = World(), event(kind, T), event(kind, T + 20)
+    for _ in range(3):
+        world.happens(first, now=T + 30)
+        world.arrives(T + 10)
+        world.happens(last, now=T + 30)
+        assert world.strikes == 1
+        assert all(entry.expires is not None for entry in world.entries)
+
+
 def test_a_delivery_that_was_before_the_newest_strike_forgets_nothing() -> None:
     world = World()
     world.happens(event())
