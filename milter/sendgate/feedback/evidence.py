@@ -143,7 +143,8 @@ def _impersonal(text: str, recipient: str) -> str:
     """The text without the bare local part. An address in full stays; it is the store's to replace, if it hashes."""
     local = recipient[:320].rpartition("@")[0].strip('"')
     names = sorted({local, local.partition("+")[0]} - {""}, key=len, reverse=True)
-    if not names:
+    lower = text.lower()
+    if all(lower.count(name) == lower.count(f"{name}@") for name in names):
         return text
     either = "|".join(map(re.escape, names))
     return re.sub(rf"(?<![^\W_])(?:{either})(?![^\W_]|@)", LOCAL_PART, text, flags=re.IGNORECASE)
