@@ -17,6 +17,7 @@ import typer
 from sendgate import __version__
 from sendgate.cli.add import add
 from sendgate.cli.check import check_config
+from sendgate.cli.classify import check_rules, classify
 from sendgate.cli.explain import explain
 from sendgate.cli.exporting import export
 from sendgate.cli.importing import import_
@@ -68,6 +69,8 @@ def _serve(context: typer.Context, config: ConfigOption = None) -> None:
 
 
 app.command("check-config")(check_config)
+app.command("check-rules")(check_rules)
+app.command("classify")(classify)
 app.command("add")(add)
 app.command("remove")(remove)
 app.command("import")(import_)

@@ -34,9 +34,7 @@ _OWN = re.compile(
     re.IGNORECASE,
 )
 _OWN_WORDS = ("suppress", "send this recipient in", "recipient address not understood")
-_ADDRESS = re.compile(
-    r"(?:(?<=[\s<>()\"':;,\[\]=/])|^)[^\s<>()\"':;,\[\]=/]{1,64}@(?:[\w-]{1,63}\.){0,8}[\w-]{1,63}"
-)
+_ADDRESS = re.compile(r"(?:(?<=[\s<>()\"':;,\[\]=/])|^)[^\s<>()\"':;,\[\]=/]{1,64}@(?:[\w-]{1,63}\.){0,8}[\w-]{1,63}")
 _IRONPORT = "unknown address error"
 """How IronPort heads the quotation of any refusal."""
 _SPACE = re.compile(r"=\r?\n|(?:=20|[^\S ]|[\x00-\x08]| (?= ))(?:=20|[\s\x00-\x1f])*")

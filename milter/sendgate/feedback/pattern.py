@@ -22,7 +22,7 @@ MAX_NEEDS = 3
 MAX_TEXTS = 256
 """Texts that a part is written out as, to see which of them begin with one another."""
 _LETTERS = re.compile(r"[^\W\d_]+")
-_PLAIN = str.maketrans("łøđı’‘`´“”–—", "lodi\'\'\'\'\"\"--")
+_PLAIN = str.maketrans("łøđı’‘`´“”–—", "lodi''''\"\"--")
 """Letters that do not come apart into one of ASCII and an accent, and the quotation marks of word processors."""
 _QUANTIFIER = re.compile(r"[*+?]|\{(\d{0,4})(?:(,)(\d{0,4}))?\}")
 _GROUPS = ("(?:", "(?=", "(?!", "(?<=", "(?<!")

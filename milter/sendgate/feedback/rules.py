@@ -108,4 +108,3 @@ def load_rules(user_file: Path | None = None) -> Rules:
 @functools.cache
 def _builtin() -> Rules:
     return Rules(read_rules(BUILTIN))
-
