@@ -17,7 +17,8 @@ _MOST_BLOCK = 25
 
 _LEAD = re.compile(
     r"[\s>*\-|.\u2022\u00b7=#+]*(?:\d{1,3}[.)]\s+|[45]\d\d(?:[- ][45]\.\d{1,3}\.\d{1,3})?[- ]\s*)?"
-    r"(?:\(?(?:was )?(?:originally )?(?:rfc822|mailto|smtp|to)[:;]\s*)?[<\[('\"`\u300c]*"
+    r"(?:(?:smtp|local)\s{1,8}(?=<))?[<\[('\"`\u300c]*(?:(?:rfc822|mailto|smtp)[:;]\s*)?<?",
+    re.IGNORECASE,
 )
 _TAIL = re.compile(r"[>\])'\"`\u300d]*(?:\s*[<(\[](?:mailto:)?[^\s<>]{1,320}[>)\]])?")
 _CODED = re.compile(r"(?:^|[\s:'\"(#>])([45]\d\d)(?:[- ]|$)")
@@ -37,7 +38,7 @@ _NOT_A_RECIPIENT = re.compile(
 )
 FORWARDED = re.compile(
     r"(?:\((?:ultimately )?(?:generated|expanded|redirected|forwarded) from|\((?:was )?(?:originally )?addressed to"
-    r"|undeliverable to|delivery userid)\s*[:=]?\s*[<('\"]{0,2}$",
+    r"|undeliverable to|failed to deliver to|delivery userid)\s*[:=]?\s*[<('\"]{0,2}$",
     re.IGNORECASE,
 )
 """Words before the address that a message was sent to, when another one failed."""

@@ -3,8 +3,9 @@
 In: a message and its report. Out: yes or no. Nothing is refused.
 
     made for programs     a delivery-status part, X-Failed-Recipients, a notification in JSON
-    by a mail system      From, the empty return path, Auto-Submitted
-    in words              the subject, the first sentences: people write these, too, so they never are enough
+    by a mail system      From, the empty return path, our own message that it returns
+    automatic             Auto-Submitted, "no reply": parcel services send these, too
+    in words              the subject, the first sentences: people write these, too
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import re
 
 from sendgate.feedback.mail.autoreply import Kind, is_from_daemon, kind_of
-from sendgate.feedback.mail.mime import Message
+from sendgate.feedback.mail.mime import EMBEDDED_TYPES, Message
+from sendgate.feedback.mail.original import addresses_of
 from sendgate.feedback.mail.phrases import FAILURE, SUBJECT, fold
 from sendgate.feedback.mail.report import Report
 
 ENOUGH = 4
+_ABOUT_SESSIONS = re.compile(r"Postfix SMTP server:")  # what others sent to us, told to our postmaster
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 _OPENING = 1500
 
@@ -27,20 +30,30 @@ _AGAINST = {Kind.REPLY: -4, Kind.LIST: -3, Kind.ANSWER: -2}
 _AGAINST_DAEMON = {Kind.REPLY: -4, Kind.LIST: -1}  # lists pass bounces on; some systems keep the subject
 
 
+def may_be_bounce(message: Message) -> bool:
+    """Whether it is worth while to look at the words of a message: ordinary mail is told by its header."""
+    return bool(
+        is_from_daemon(message)
+        or _by_a_mail_system(message)
+        or _in_its_subject(message)
+        or _for_programs(message)
+        or message.type in EMBEDDED_TYPES
+    )
+
+
 def is_bounce(message: Message, report: Report) -> bool:
     """Whether a message reports on deliveries."""
     kind = kind_of(message)
     if kind is Kind.RECEIPT or message.parameters.get("report-type", "").lower() == "feedback-report":
         return False
-    score = _signs(message, report)
+    certain = _for_programs(message) + _by_a_mail_system(message) + _returns_ours(message, report)
+    if certain < 2 or _ABOUT_SESSIONS.match(message.headers.get("subject")):
+        return False
+    score = certain + _automatic(message) + _in_its_subject(message)
     score += (_AGAINST_DAEMON if is_from_daemon(message) else _AGAINST).get(kind, 0)
     if ENOUGH - 2 <= score < ENOUGH:
         score += _in_its_words(report, is_from_daemon(message))
     return score >= ENOUGH
-
-
-def _signs(message: Message, report: Report) -> int:
-    return _for_programs(message, report) + _by_a_mail_system(message) + _in_its_subject(message)
 
 
 def _in_its_words(report: Report, by_daemon: bool) -> int:
@@ -50,7 +63,7 @@ def _in_its_words(report: Report, by_daemon: bool) -> int:
     return int(FAILURE.are_in(fold(first)))
 
 
-def _for_programs(message: Message, report: Report) -> int:
+def _for_programs(message: Message) -> int:
     score = 0
     if any(part.type in STATUS_TYPES and not part.embedded for part in message.parts):
         score += 5
@@ -58,26 +71,29 @@ def _for_programs(message: Message, report: Report) -> int:
         score += 4
     if "x-failed-recipients" in message.headers:
         score += 5
-    if '"notificationType"' in report.text[:2000]:
+    if any('"notificationType"' in part.text[:2000] for part in message.parts if part.depth < 2):
         score += 4
     return score
 
 
 def _by_a_mail_system(message: Message) -> int:
+    path = message.headers.get("return-path").strip()
+    nobody = path.startswith("<>") or "mailer-daemon" in path.lower()
+    return (3 if is_from_daemon(message) else 0) + (2 if nobody else 0)
+
+
+def _returns_ours(message: Message, report: Report) -> int:
+    """Whether it carries a message of the one that it came to."""
+    came_to = addresses_of(message.headers, ("to", "delivered-to"))
+    return 2 if report.original.senders.intersection(came_to) else 0
+
+
+def _automatic(message: Message) -> int:
     headers = message.headers
-    score = 0
-    if is_from_daemon(message):
-        score += 3
-    elif not headers.get("from") or _NO_REPLY.search(headers.decoded("from")[:500]):
+    score = 1 if headers.get("auto-submitted").lower().startswith("auto-") else 0
+    if not headers.get("from") or _NO_REPLY.search(headers.decoded("from")[:500]):
         score += 1
-    if "in-reply-to" in headers:
-        score -= 1
-    path = headers.get("return-path").strip()
-    if path.startswith("<>") or "mailer-daemon" in path.lower():
-        score += 2
-    if headers.get("auto-submitted").lower().startswith("auto-"):
-        score += 1
-    return score
+    return score - 1 if "in-reply-to" in headers else score
 
 
 def _in_its_subject(message: Message) -> int:

@@ -30,16 +30,19 @@ _STATUS_FIELDS = re.compile(
 )
 _INDENT = re.compile(r"^[> \t]{1,12}(?=[A-Z][A-Za-z-]{2,30}:)", re.MULTILINE)
 _DIALOGUE = re.compile(r"\bRCPT TO:? ?\s*<?([^\s<>]{1,320}@[^\s<>]{1,255})>?", re.IGNORECASE)
-_REFUSAL = re.compile(r"(?:received\W+|.{0,40}response\W+|.{0,20}said\W+)?\W{0,10}[45]\d\d\b", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r".{0,60}(?:received|response|respon(?:d|s)ed|replied|said|[<>:-])\W{1,10}[45]\d\d\b|\W{0,10}[45]\d\d\b",
+    re.IGNORECASE,
+)
 _LABEL = re.compile(
-    r"(?:^|[\s(\[*\"'.,;-])(?:"
+    r"(?:^|[\s(\[*\"'.,:;-])(?:smtp|rfc-?822|"
     r"(?:failed |original(?:ly)? |final |intended |bad |invalid |affected |delivery |the )?"
     r"(?:recipient|addressee|address|user|mailbox|rcpt(?: to)?|account|destination)s?(?:\(s\))?"
     r"(?: e-?mail)?(?: address(?:\(?es\)?)?| id| name)?|addressed to|delivered to|failed to deliver to"
     r"|destinataires?|empf[äa]nger(?:adresse)?|destinat[áa]rio\w{0,5}|adres(?:se|at)|indirizzo|ontvanger|mottagare"
     r"|odbiorc\w{1,2}|p[řr][íi]jemce|alıcı|получател\w{1,3}|адрес\w{0,4}"
     r"|收件人|收件者|宛先|受信者|送信先|あて先|받는 ?사람"
-    r")(?: (?:is|was|to which .{1,80}))?\s*[:=\uff1a]\s*[<\[('\"]{0,2}(?:rfc822;\s*)?$",
+    r")(?: (?:is|was|to which .{1,80}))?\s*[:=\uff1a]\s*[<\[('\"]{0,2}(?:(?:rfc822|smtp|mailto)[;:]\s*)?<?$",
     re.IGNORECASE,
 )
 

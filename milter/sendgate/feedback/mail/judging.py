@@ -20,7 +20,10 @@ from sendgate.feedback.rules import Rules
 MOST_WORDS = 3000
 _MOST_TRIED = 4
 
-_AFTER = r"(?:after|reply to|response to|like our|failed on|>>>|sent <<<|\[|smtp:|command:?|to our|final|^)\s?<?"
+_AFTER = (
+    r"(?:after|reply to|response to|like our|failed on|>>>|<--|-->|sent <<<|sent:?|\[|smtp:|command:?|to our|final|^)"
+    r"\s?<?"
+)
 _PHASES: tuple[tuple[tuple[str, ...], re.Pattern[str], Phase], ...] = (
     (
         ("rcpt", "not like recipient"),

@@ -14,7 +14,7 @@ class Mention:
 
     recipient: the address as it is written; original: the address before forwarding, when the report tells it;
     reason: the words about this recipient; status: enhanced code (RFC 3463) that stands in a field of its own;
-    action: failed, delayed, delivered, relayed or expanded (RFC 3464), "" when the report is free text;
+    action: failed, delayed, delivered, relayed or expanded (RFC 3464), complaint, or "": the report is free text;
     envelope_id, queue_id: as the reporting system gives them; how: the detector that found it, "" for an RFC 3464 one;
     guessed: the report itself names nobody.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sendgate.feedback.mail.mention import Mention
@@ -29,25 +30,30 @@ def read_notice(text: str, how: str) -> list[Mention]:
 
 
 def _mentions(notice: dict[str, Any], how: str) -> Iterator[Mention]:
-    bounce, delivery = notice.get("bounce"), notice.get("delivery")
-    if isinstance(bounce, dict):
-        for one in _list(bounce.get("bouncedRecipients")):
-            if isinstance(one, dict) and isinstance(one.get("emailAddress"), str):
-                reason = one.get("diagnosticCode") or bounce.get("bounceSubType") or ""
-                status = one.get("status") or ""
-                kind = one.get("action") or "failed"
-                yield Mention(
-                    one["emailAddress"],
-                    str(reason).partition(";")[2].strip() if str(reason).startswith("smtp;") else str(reason),
-                    status=str(status),
-                    action=str(kind).lower(),
-                    how=how,
-                )
-    elif isinstance(delivery, dict):
-        for address in _list(delivery.get("recipients")):
-            if isinstance(address, str):
-                yield Mention(address, str(delivery.get("smtpResponse", "")), action="delivered", how=how)
+    for kind, recipients, read in (
+        ("bounce", "bouncedRecipients", _bounced),
+        ("complaint", "complainedRecipients", _complaining),
+        ("delivery", "recipients", _delivered),
+    ):
+        told = notice.get(kind)
+        if isinstance(told, dict):
+            listed = told.get(recipients)
+            for one in listed if isinstance(listed, list) else []:
+                address = one.get("emailAddress") if isinstance(one, dict) else one
+                if isinstance(address, str):
+                    yield replace(read(told, one if isinstance(one, dict) else {}), recipient=address, how=how)
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _bounced(told: dict[str, Any], one: dict[str, Any]) -> Mention:
+    reason = str(one.get("diagnosticCode") or told.get("bounceSubType") or "")
+    status, action = str(one.get("status") or ""), str(one.get("action") or "failed").lower()
+    return Mention("", reason.removeprefix("smtp;").strip(), status=status, action=action)
+
+
+def _complaining(told: dict[str, Any], _: dict[str, Any]) -> Mention:
+    kind = str(told.get("complaintFeedbackType") or "abuse")
+    return Mention("", kind, action="complaint" if kind == "abuse" else "expanded")
+
+
+def _delivered(told: dict[str, Any], _: dict[str, Any]) -> Mention:
+    return Mention("", str(told.get("smtpResponse") or ""), action="delivered")

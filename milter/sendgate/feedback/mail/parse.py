@@ -17,7 +17,7 @@ from sendgate.feedback.mail.addresses import first_address, is_address, spelling
 from sendgate.feedback.mail.arf import Reading, read_arf
 from sendgate.feedback.mail.autoreply import Kind, kind_of
 from sendgate.feedback.mail.blocks import Lines
-from sendgate.feedback.mail.bouncing import STATUS_TYPES, is_bounce
+from sendgate.feedback.mail.bouncing import STATUS_TYPES, is_bounce, may_be_bounce
 from sendgate.feedback.mail.detectors import GUESSES, failed_recipients
 from sendgate.feedback.mail.dsn import read_status
 from sendgate.feedback.mail.headers import Headers
@@ -64,6 +64,8 @@ class _Parsing:
         self._at = _sent_at(message.headers, reader.now)
 
     def events(self) -> list[Event]:
+        if not may_be_bounce(self._message):
+            return self._answered()
         report = read_report(self._message)
         if not is_bounce(self._message, report):
             return self._answered()
@@ -125,7 +127,9 @@ class _Parsing:
             final=not deferred,
             derived=(*common.derived, *((how,) if how else ())),
         )
-        if mention.action in _DELIVERED:
+        if mention.action == "complaint":
+            return replace(event, event_class=EventClass.COMPLAINT, type=None, source=Source.COMPLAINT)
+        if mention.action in _DELIVERED or (not mention.action and lines.report.is_success):
             return replace(event, event_class=EventClass.NONE, type=None)
         if is_own_refusal(judged.words):
             return replace(event, event_class=EventClass.NONE, type=None, final=False)

@@ -51,6 +51,7 @@ def _phrases(use: str) -> Phrases:
 
 FAILURE = _phrases("failure")
 SUBJECT = _phrases("subject")
+SUCCESS = _phrases("success")
 DELAY = _phrases("delay")
 FINAL = _phrases("final")
 REPLY = _phrases("reply")

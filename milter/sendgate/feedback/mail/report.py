@@ -9,10 +9,12 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from sendgate.feedback.mail.headers import EMPTY, Headers, read_headers
 from sendgate.feedback.mail.mime import Message
 from sendgate.feedback.mail.original import NO_ORIGINAL, Original, addresses_of, read_original
+from sendgate.feedback.mail.phrases import FAILURE, SUCCESS, fold
 
 MOST_TEXT = 24_000
 MOST_LINES = 400
@@ -34,7 +36,7 @@ _RETURNED = re.compile(
     r"|исходно|копия|заголовки|元の|オリジナル|原(?:信|邮|郵|始|文|件)|メッセージヘッダ|エラーメール",
     re.IGNORECASE,
 )
-_SET_OFF = re.compile(r"[ \t|>]{0,12}[-=*_~#+]{2,}")
+_SET_OFF = re.compile(r"^[ \t|>]{0,12}[-=*_~#+]{2}", re.MULTILINE)
 _FIELDS = re.compile(
     r"^[> \t]{0,8}(?:Received|Return-Path|DKIM-Signature|DomainKey-Signature|ARC-Seal|X-Received|X-Google-Smtp-Source"
     r"|X-Originating-IP|X-YMail-OSG|X-Virus-Scanned|Authentication-Results|Message-ID|MIME-Version|Delivered-To"
@@ -47,6 +49,7 @@ _FIRST_OF_FIELDS = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _FEWEST_FIELDS = 3
+_MOST_TRIED = 40
 
 _UNSEEN = re.compile(r"<(script|style|head|title)\b.{0,20000}?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _BREAK = re.compile(
@@ -65,6 +68,14 @@ class Report:
     lines: tuple[str, ...]
     original: Original
     own: frozenset[str]
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it tells that a message was delivered, and of no failure."""
+        if "success" not in self.text[:4000].lower() and "deliver" not in self.text[:4000].lower():
+            return False
+        words = fold(self.text[:4000])
+        return SUCCESS.are_in(words) and not FAILURE.are_in(words)
 
     def is_own(self, address: str) -> bool:
         """Whether an address is ours, or the reporter's; not when we sent the message to it."""
@@ -111,16 +122,23 @@ def _cut(text: str) -> tuple[str, Headers]:
     first = _FIRST_OF_FIELDS.search(text)
     if first is not None and len(read_headers(text, first.start())[0].items) >= _FEWEST_FIELDS:
         cut = first.start()
-    position = 0
-    while position < cut:
-        end = text.find("\n", position)
+    for start in _set_off_lines(text[:cut], text):
+        end = text.find("\n", start)
         end = len(text) if end < 0 else end
-        line = text[position:end]
-        if 3 < len(line) < 200 and _RETURNED.search(line) and (_SET_OFF.match(line) or _above_fields(text, end)):
-            following = text[end:].lstrip("\n")
-            return text[:position], _header_in(following)
-        position = end + 1
+        if 3 < end - start < 200 and _RETURNED.search(text, start, end):
+            return text[:start], _header_in(text[end:])
     return text[:cut], _header_in(text[cut:])
+
+
+def _set_off_lines(words: str, text: str) -> list[int]:
+    """Where the lines begin that are set off by dashes, or are the last before header fields."""
+    starts = {line.start() for line in _SET_OFF.finditer(words)}
+    for field in islice(_FIELDS.finditer(text), _MOST_TRIED):
+        above = text[: field.start()].rstrip()
+        start = above.rfind("\n") + 1
+        if start < len(words):
+            starts.add(start)
+    return sorted(starts)
 
 
 def _header_in(text: str) -> Headers:
@@ -130,12 +148,6 @@ def _header_in(text: str) -> Headers:
         return EMPTY
     headers = read_headers(text, first.start())[0]
     return headers if len(headers.items) > 1 else EMPTY
-
-
-def _above_fields(text: str, end: int) -> bool:
-    """Whether the next line with anything in it is a header field."""
-    rest = text[end : end + 400].lstrip()
-    return _FIELDS.match(rest) is not None
 
 
 NO_REPORT = Report(EMPTY, "", (), NO_ORIGINAL, frozenset())
