@@ -59,8 +59,6 @@ def kind_of(message: Message) -> Kind:
         return Kind.RECEIPT
     if any(name in headers for name in _LIST_HEADERS):
         return Kind.LIST
-    if _ANSWER_SUBJECT.match(subject):
-        return Kind.ANSWER
     if headers.get("auto-submitted").lower().startswith("auto-replied") and not is_from_daemon(message):
         return Kind.REPLY
-    return Kind.UNKNOWN
+    return Kind.ANSWER if _ANSWER_SUBJECT.match(subject) else Kind.UNKNOWN

@@ -6,6 +6,7 @@ In: a `Report`. Out: `Line`s, and the words about an address. Nothing is refused
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -109,15 +110,15 @@ class Lines:
     def coded(self, names: set[str]) -> str:
         """The paragraph that holds an SMTP code, among those of no other recipient."""
         words: list[str] = []
-        for line in [*self.all, _END]:
+        for line in [*self._not_of_others(names), _END]:
             text = line.text.strip()
-            if not text or (line.leading is not None and self._is_another(line.leading, names)):
-                if any(_CODED.search(word) for word in words):
-                    return _joined(words)
-                words = []
-            elif not _SECTION.match(line.text):
+            if text:
                 words.append(text)
-        return ""
+                continue
+            if any(_CODED.search(word) for word in words):
+                break
+            words = []
+        return _joined(words)
 
     def reasons_about(self, names: set[str]) -> list[str]:
         """The words around each mention of an address: its line, and the lines that go on with it."""
@@ -134,27 +135,19 @@ class Lines:
         return [reason for reason in dict.fromkeys(reasons) if reason]
 
     def rest(self, names: set[str]) -> str:
-        """The words that belong to no other recipient than these: lines that lead with another one are left out."""
-        words: list[str] = []
+        """The words that belong to no other recipient than these."""
+        return _joined([line.text.strip() for line in self._not_of_others(names)])
+
+    def _not_of_others(self, names: set[str]) -> Iterator[Line]:
+        """The lines but those that lead with another recipient, and those below up to an empty one."""
         others = False
         for line in self.all:
-            text = line.text.strip()
             if line.leading is not None:
                 others = self._is_another(line.leading, names)
-            elif not text or _SECTION.match(line.text):
+            elif not line.text.strip() or _SECTION.match(line.text):
                 others = False
-            if not others and text:
-                words.append(text)
-        return _joined(words)
-
-    def _is_another(self, found: Found, names: set[str]) -> bool:
-        name = spelling(found.text)
-        return name not in names and not self.report.is_own(name)
-
-    def _said_in(self, line: Line, found: Found) -> str:
-        """What a line says besides the address."""
-        after = line.after(found).strip(" \t:;,-")
-        return line.text.strip() if after or _BARE_CODE.match(line.text) else ""
+            if not others:
+                yield line
 
     def _around(self, line: Line) -> str:
         """A line in the middle of which an address stands, with the lines above and below that its sentence fills."""
@@ -170,6 +163,15 @@ class Lines:
                 break
             words.insert(0, text)
         return _joined(words)
+
+    def _is_another(self, found: Found, names: set[str]) -> bool:
+        name = spelling(found.text)
+        return name not in names and not self.report.is_own(name)
+
+    def _said_in(self, line: Line, found: Found) -> str:
+        """What a line says besides the address."""
+        after = line.after(found).strip(" \t:;,-")
+        return line.text.strip() if after or _BARE_CODE.match(line.text) else ""
 
     def _read(self, number: int, text: str) -> Line:
         if "@" not in text:

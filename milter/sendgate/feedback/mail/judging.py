@@ -72,11 +72,11 @@ class Judgement(NamedTuple):
     status: str
 
 
-def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, deferred: bool) -> Judgement:
-    """Judge a mention. names: all spellings under which the report may speak of this recipient."""
+def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, *, deferred: bool, alone: bool) -> Judgement:
+    """Judge a mention. names: all spellings under which the report may speak of this recipient; alone: of no other."""
     first: Judgement | None = None
     tried: set[str] = set()
-    for words in _words(mention, lines, names):
+    for words in _words(mention, lines, names, alone):
         key = " ".join(words.split())
         if key in tried or len(tried) >= _MOST_TRIED:
             continue
@@ -110,11 +110,12 @@ def host_in(text: str) -> str:
     return ""
 
 
-def _words(mention: Mention, lines: Lines, names: set[str]) -> list[str]:
+def _words(mention: Mention, lines: Lines, names: set[str], alone: bool) -> list[str]:
     first = [mention.reason] if mention.action and (mention.reason or mention.status) else []
     words = [] if mention.action else [mention.reason]
     words += [*lines.reasons_about(names), lines.coded(names), lines.rest(names)]
-    words.sort(key=lambda one: codes_of(one) == ("", ""))
+    if alone:  # then all words are about this one, and those with a code tell most
+        words.sort(key=lambda one: codes_of(one) == ("", ""))
     return first + [one for one in words if one] or [""]
 
 

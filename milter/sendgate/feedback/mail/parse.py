@@ -99,7 +99,9 @@ class _Parsing:
         )
         best: dict[str, Event] = {}
         for mention in mentions:
-            event = self._event(mention, lines, common, late, verified, alone=len(mentions) == 1)
+            event = self._event(
+                mention, lines, common, late, verified, alone=len({spelling(one.recipient) for one in mentions}) == 1
+            )
             if event is not None:
                 before = best.get(event.recipient)
                 best[event.recipient] = event if before is None else _more_telling(before, event)
@@ -113,7 +115,7 @@ class _Parsing:
             return None
         names = {spelling(name) for name in (mention.recipient, mention.original, recipient) if name}
         deferred = mention.action == "delayed" or (not mention.action and late)
-        judged = judge(mention, lines, names, self._reader.rules, deferred)
+        judged = judge(mention, lines, names, self._reader.rules, deferred=deferred, alone=alone)
         event = replace(
             common,
             recipient=recipient,
