@@ -45,25 +45,32 @@ class LogReader:
         record = parse_line(line, now)
         if record is None:
             return None
+        if isinstance(record, Delivery):
+            events = self._tracker.feed(record)
+            if not events and record.text and is_own_refusal(record.text):
+                return None
+            return self._with_meaning(record, events, record.as_object())
         if isinstance(record, Expired):
-            waiting: dict[str, object] = {"recipients": self._tracker.waiting_for(record)}
-            campaign = self._tracker.campaign_of(record)
-            return record.as_object() | waiting | self._meaning(record, self._tracker.feed(record), campaign)
-        if not isinstance(record, Delivery):
-            self._tracker.feed(record)
-            return None
-        events = self._tracker.feed(record)
-        if not events and record.text and is_own_refusal(record.text):
-            return None
-        return record.as_object() | self._meaning(record, events, self._tracker.campaign_of(record))
+            found = record.as_object() | {"recipients": self._tracker.waiting_for(record)}
+            return self._with_meaning(record, self._tracker.feed(record), found)
+        self._tracker.feed(record)
+        return None
 
-    def _meaning(self, record: Delivery | Expired, events: list[Event], campaign: str) -> dict[str, object]:
-        event_class, reason = self._judge(record)
+    def _with_meaning(
+        self, record: Delivery | Expired, events: list[Event], found: dict[str, object]
+    ) -> dict[str, object]:
         if events:
-            event_class, reason = events[0].event_class, events[0].type
-        return {"class": event_class, "reason": reason or "", "campaign": campaign, "event": bool(events)}
+            found["class"], found["reason"] = events[0].event_class, events[0].type or ""
+            found["campaign"] = events[0].campaign
+        else:
+            found["class"], reason = self._judge(record)
+            found["reason"] = reason or ""
+            found["campaign"] = self._tracker.campaign_of(record)
+        found["event"] = bool(events)
+        return found
 
     def _judge(self, record: Delivery | Expired) -> tuple[EventClass, BounceType | None]:
+        """What a line says that is no feedback."""
         if isinstance(record, Expired):
             return EventClass.SOFT, BounceType.EXPIRED
         if record.status == "sent" or record.status in PROBES:
@@ -106,7 +113,7 @@ def _read_file(
                 display.reading(number, taken, size)
             found = reader.read(line, now)
             if found is not None:
-                yield {"file": file, "line": number} | found
+                yield {"file": file, "line": number, **found}
     except OSError as error:
         unread.append(f"{file}: cannot be read: {error.strerror or error}")
 

@@ -122,15 +122,22 @@ class Delivery(NamedTuple):
 
     def as_object(self) -> dict[str, object]:
         """All fields by name; those that the line does not have are absent."""
-        shown: dict[str, object] = self.head._asdict() | {"to": self.to, "relay": self.relay, "status": self.status}
-        relay = self.relay_parts()
-        if relay:
-            shown |= {"relay_host": relay[0], "relay_ip": relay[1], "relay_port": relay[2]}
-        shown |= {"orig_to": self.orig_to, "delay": self.delay, "dsn": self.dsn, "text": self.text}
-        remote = self.remote()
-        if remote:
-            shown |= remote.as_object()
-        return {name: value for name, value in shown.items() if value is not None}
+        shown: dict[str, object] = {**self.head._asdict(), "to": self.to, "relay": self.relay, "status": self.status}
+        if relay := self.relay_parts():
+            shown["relay_host"], shown["relay_ip"], port = relay
+            if port is not None:
+                shown["relay_port"] = port
+        if self.orig_to is not None:
+            shown["orig_to"] = self.orig_to
+        if self.delay is not None:
+            shown["delay"] = self.delay
+        if self.dsn is not None:
+            shown["dsn"] = self.dsn
+        if self.text is not None:
+            shown["text"] = self.text
+        if remote := self.remote():
+            shown.update(remote.as_object())
+        return shown
 
 
 class Expired(NamedTuple):
@@ -169,29 +176,24 @@ class Removed(NamedTuple):
 Record = Delivery | Expired | Opened | Queued | Removed
 
 
+Reader = Callable[["Tag", tuple[str, str], str, str, int, float | None], "Record | None"]
+
+
 class Tag(NamedTuple):
-    """Which program wrote a line. read: what makes a record of its lines, from the key of the message, the stamp and
-    host, the queue id, the line, where the text after the queue id starts, and the present.
-    instance: what the queue ids of an instance of Postfix are told apart by."""
+    """Which program wrote a line. instance: what the queue ids of one Postfix are told apart from another's by.
+
+    read: makes a record of its line; given the tag, stamp and host, the queue id, the line, where the text after the
+    queue id starts, and the present.
+    """
 
     program: str
     daemon: str
     pid: int
     instance: str
-    read: Callable[[Place, str, int, float | None], Record | None]
+    read: Reader
 
-
-class Place(NamedTuple):
-    """Whose line it is: the key of the message, and what a `Head` is made of."""
-
-    key: str
-    tag: Tag
-    front: tuple[str, str]
-    queue_id: str
-
-    def head(self) -> Head:
-        program, daemon, pid, _, _ = self.tag
-        return Head(self.front[0], self.front[1], program, daemon, pid, self.queue_id)
+    def head(self, front: tuple[str, str], queue_id: str) -> Head:
+        return Head(front[0], front[1], self.program, self.daemon, self.pid, queue_id)
 
 
 def parse_line(line: str, now: float | None = None) -> Record | None:
@@ -207,7 +209,7 @@ def parse_line(line: str, now: float | None = None) -> Record | None:
     if colon < 0 or not queue_id.isalnum() or queue_id in _NO_QUEUE_ID:
         return None
     front = _read_front(line[:middle])
-    return tag.read(Place(tag.instance + queue_id, tag, front, queue_id), line, colon + 2, now) if front else None
+    return tag.read(tag, front, queue_id, line, colon + 2, now) if front else None
 
 
 def read_remote(text: str) -> Remote | None:
@@ -243,7 +245,9 @@ def _read_front(text: str) -> tuple[str, str] | None:
     return None if found is None else (found[1], found[2])
 
 
-def _read_delivery(place: Place, line: str, start: int, now: float | None) -> Delivery | None:
+def _read_delivery(
+    tag: Tag, front: tuple[str, str], queue_id: str, line: str, start: int, now: float | None
+) -> Delivery | None:
     if not line.startswith("to=", start):
         return None
     found = _DELIVERY.match(line, start) or _OLD_DELIVERY.match(line, start)
@@ -254,8 +258,19 @@ def _read_delivery(place: Place, line: str, start: int, now: float | None) -> De
         return None
     recipient = bare_to if to is None else to
     text = None if text is None else _closed(text)
-    at = _time_of(place, now)
-    return Delivery(place.key, place.head(), recipient, bare_orig or orig, relay, delay, dsn, status, text, at)
+    at = _time_of(front[0], now)
+    return Delivery(
+        tag.instance + queue_id,
+        tag.head(front, queue_id),
+        recipient,
+        bare_orig or orig,
+        relay,
+        delay,
+        dsn,
+        status,
+        text,
+        at,
+    )
 
 
 def _closed(text: str) -> str:
@@ -268,37 +283,43 @@ def _closed(text: str) -> str:
     return inside if closing and inside.count("(") <= inside.count(")") else text
 
 
-def _read_queued(place: Place, line: str, start: int, now: float | None) -> Record | None:
+def _read_queued(
+    tag: Tag, front: tuple[str, str], queue_id: str, line: str, start: int, now: float | None
+) -> Record | None:
     if line.startswith("removed", start):
-        return Removed(place.key) if len(line) == start + 7 or line[start + 7 :].isspace() else None
+        return Removed(tag.instance + queue_id) if len(line) == start + 7 or line[start + 7 :].isspace() else None
     found = _FROM.match(line, start)
     if found is None:
-        return _read_delivery(place, line, start, now)
+        return _read_delivery(tag, front, queue_id, line, start, now)
     sender, bare_sender, recipients, expired = found.groups()
     if sender is None:
         sender = bare_sender
     if expired:
-        return Expired(place.key, place.head(), sender, _time_of(place, now))
-    return Queued(place.key, sender, int(recipients))
+        return Expired(tag.instance + queue_id, tag.head(front, queue_id), sender, _time_of(front[0], now))
+    return Queued(tag.instance + queue_id, sender, int(recipients))
 
 
-def _read_client(place: Place, line: str, start: int, _: float | None) -> Opened | None:
+def _read_client(
+    tag: Tag, _front: tuple[str, str], queue_id: str, line: str, start: int, _now: float | None
+) -> Opened | None:
     if not line.startswith("client=", start):
         return None
     login = line.partition(_LOGIN)[2]
-    return Opened(place.key, _AFTER_LOGIN.split(login, 1)[0].rstrip() if login else "")
+    return Opened(tag.instance + queue_id, _AFTER_LOGIN.split(login, 1)[0].rstrip() if login else "")
 
 
-def _read_pickup(place: Place, line: str, start: int, _: float | None) -> Opened | None:
-    return Opened(place.key, "") if line.startswith("uid=", start) else None
+def _read_pickup(
+    tag: Tag, _front: tuple[str, str], queue_id: str, line: str, start: int, _now: float | None
+) -> Opened | None:
+    return Opened(tag.instance + queue_id, "") if line.startswith("uid=", start) else None
 
 
-def _time_of(place: Place, now: float | None) -> int:
-    return unix_time(place.front[0], time.time() if now is None else now)
+def _time_of(stamp: str, now: float | None) -> int:
+    return unix_time(stamp, time.time() if now is None else now)
 
 
 _DELIVERING = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce", "defer", "cleanup")
-_READERS: dict[str, Callable[[Place, str, int, float | None], Record | None]] = {
+_READERS: dict[str, Reader] = {
     **dict.fromkeys(_DELIVERING, _read_delivery),
     **dict.fromkeys(("qmgr", "oqmgr", "nqmgr", "postsuper"), _read_queued),
     **dict.fromkeys(("smtpd", "qmqpd"), _read_client),

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sendgate.address import AddressError, parse
+from sendgate.address import AddressError, parse, parse_plain
 from sendgate.campaign import CampaignResolver
 from sendgate.feedback.classify import is_own_refusal
 from sendgate.feedback.event import Answer, BounceType, Event, EventClass, Phase, Source, Verdict
@@ -278,6 +278,9 @@ def recipient_of(record: Delivery, recipients: int) -> str:
             return parse(record.orig_to).text
         except AddressError:
             pass
+    plain = parse_plain(record.to)
+    if plain is not None:
+        return plain.text
     try:
         return parse(record.to).text
     except AddressError:
