@@ -39,7 +39,7 @@ _IRONPORT = "unknown address error"
 """How IronPort heads the quotation of any refusal."""
 _SPACE = re.compile(r"=\r?\n|(?:=20|[^\S ]|[\x00-\x08]| (?= ))(?:=20|[\s\x00-\x1f])*")
 _PREFIX = re.compile(rf"(?<![\w.]){_CODE}-(?:{_ENHANCED} ?)?")
-_COMMAND = re.compile(r"in reply to (?:the )?(\w{4}(?: from| to| of data)?)")
+_COMMAND = re.compile(r"in reply to (?:the )?(ehlo|helo|lhlo|mail from|rcpt to|end of data|data)\b")
 _SENDER_TEXTS = (
     "client host rejected",
     "sender address rejected",
@@ -103,7 +103,7 @@ def phase_of(text: str) -> Phase:
     """The phase that Postfix names in a text: `(in reply to RCPT TO command)`."""
     lower = text.lower()
     match = _COMMAND.search(lower) if "in reply to" in lower else None
-    return _COMMANDS.get(match[1], Phase.UNKNOWN) if match else Phase.UNKNOWN
+    return _COMMANDS[match[1]] if match else Phase.UNKNOWN
 
 
 def fold(text: str) -> str:

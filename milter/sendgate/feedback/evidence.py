@@ -41,7 +41,8 @@ _AT_SIGN = re.compile("@|\uff20|\ufe6b|%40")
 class Evidence:
     """The event that led to an entry last, and all strikes that are remembered. "" or nothing: not known.
 
-    breaker: the provider whose breaker was open; derived: how the recipient or the campaign was found.
+    breaker: the provider whose breaker was open; derived: how the recipient or the campaign was found; delivered: when
+    a delivery last made strikes forgotten, 0 for never.
     """
 
     at: int
@@ -56,11 +57,12 @@ class Evidence:
     strikes: tuple[Strike, ...] = ()
     text: str = ""
     derived: tuple[str, ...] = ()
+    delivered: int = 0
 
     def note(self) -> str:
         """The line for the entry's note."""
         fields = {
-            "at": datetime.fromtimestamp(min(max(self.at, 0), MAX_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "at": _iso(self.at),
             "queue": self.queue_id,
             "host": self.host,
             "provider": self.provider,
@@ -70,6 +72,7 @@ class Evidence:
             "status": self.status,
             "derived": ",".join(word.replace(",", "_") for word in self.derived),
             "breaker": self.breaker,
+            "delivered": _iso(self.delivered) if self.delivered else "",
         }
         words = [f"{name}={value}" for name, given in fields.items() if (value := _fit(name, given))]
         if self.strikes:
@@ -103,6 +106,7 @@ class Evidence:
             strikes=striking.read(fields.get("strikes", "")),
             text=text.strip(),
             derived=tuple(word for word in fields.get("derived", "").split(",") if word),
+            delivered=_seconds(fields.get("delivered", "")) or 0,
         )
 
 
@@ -148,6 +152,10 @@ def _impersonal(text: str, recipient: str) -> str:
         return text
     either = "|".join(map(re.escape, names))
     return re.sub(rf"(?<![^\W_])(?:{either})(?![^\W_]|@)", LOCAL_PART, text, flags=re.IGNORECASE)
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(min(max(at, 0), MAX_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _seconds(text: str) -> int | None:

@@ -21,7 +21,7 @@ from sendgate import events
 from sendgate.address import Address, AddressError, parse
 from sendgate.entry import Add, Change, Entry, Reason, Remove, Subject
 from sendgate.feedback.breaker import Breaker, Transition
-from sendgate.feedback.event import Event, EventClass, Source
+from sendgate.feedback.event import BounceType, Event, EventClass, Source
 from sendgate.feedback.evidence import Evidence
 from sendgate.feedback.policy import Policy
 from sendgate.feedback.provider import provider_of
@@ -38,6 +38,7 @@ BREAKER = "breaker"
 BREAKER_STATE = "breaker"
 BREAKER_SAVED_EVERY_SECONDS = 10.0
 """The providers' past may be large, and lacks little when the last seconds of it are lost."""
+BAD_MAILBOXES = frozenset({BounceType.BAD_MAILBOX, BounceType.INACTIVE})
 _RECENT = 10_000
 """Subjects struck lately by this process, which its replica may not know yet."""
 
@@ -112,7 +113,7 @@ class Intake:
             now = self._edges.now()
             fresh, ids = self._unseen(batch)
             outcome = Outcome(counts=Counter(counts))
-            self._change_lists(fresh, self._observe(batch, fresh, outcome), now, outcome)
+            self._change_lists(fresh, self._observe(batch, fresh, now, outcome), now, outcome)
             with self._state.transaction():
                 self._save_breaker(now, bool(outcome.transitions))
                 self._state.put_seen(ids, now)
@@ -145,7 +146,7 @@ class Intake:
                 ids.append(name)
         return fresh, ids
 
-    def _observe(self, batch: Sequence[Event], fresh: Sequence[Event], outcome: Outcome) -> Breaker:
+    def _observe(self, batch: Sequence[Event], fresh: Sequence[Event], now: float, outcome: Outcome) -> Breaker:
         """Count the events. Returns the breaker as it is with them."""
         for event in fresh:
             outcome.counts.update(_counted(event))
@@ -156,7 +157,7 @@ class Intake:
             self._observed = batch
             for event in fresh:
                 if event.final and event.source is Source.LOG:
-                    breaker.observe(provider_of(event), event.event_class is EventClass.HARD, event.at)
+                    breaker.observe(provider_of(event), event.type in BAD_MAILBOXES, min(event.at, now))
             self._untold += breaker.transitions()
         outcome.transitions = self._untold
         for change in outcome.transitions:

@@ -28,6 +28,8 @@ from sendgate.settings_feedback import FeedbackSettings
 
 __all__ = ["Policy", "event_id", "strikes_of"]
 
+DELIVERY_REMEMBERED_SECONDS = 8 * 86400
+"""Longer than any message stays in Postfix's queue, and so than a failure before it may be told."""
 _CLASSES = {Group.HARD: EventClass.HARD, Group.DOMAIN: EventClass.HARD, Group.FULL: EventClass.SOFT}
 
 
@@ -66,24 +68,33 @@ class Policy:
         if group is Group.COMPLAINT:
             return self._complaint(subject, event, strike, known)
         before = self._strikes(known)
-        if not self._is_new(strike, before, now) or self._was_forgotten(group, known, before, event.at):
+        delivered = self._delivered(known)
+        if at < delivered or not self._is_new(strike, before, now):
             return []
         left = striking.remembered(before, now, self._settings)  # alone: a row that is forgotten does not go on
         strikes = striking.remembered((*left, strike), now, self._settings)
         breaker = breaker_open if doubted else None
         evidence = evidence_of(event, at, strikes, breaker)
-        memory = self._entry(subject, Reason.STRIKE, evidence, striking.forgotten_at(strikes, self._settings))
+        forgotten_at = striking.forgotten_at(strikes, self._settings)
+        memory = self._entry(subject, Reason.STRIKE, replace(evidence, delivered=delivered), forgotten_at)
         changes = put(memory, self._known(known, Reason.STRIKE), now)
         return changes + self._suppression(subject, group, evidence, known, now)
 
     def forget(self, event: Event, known: Sequence[Entry]) -> list[Change]:
-        """What a delivery changes: older strikes of a subject go. What they suppress stays until it expires."""
+        """What a delivery changes: older strikes of a subject go. What they suppress stays until it expires.
+
+        That it came is remembered for a while: those strikes may be told again, after a crash, and must not count then.
+        """
         changes: list[Change] = []
         for entry in known:
-            if entry.reason is Reason.STRIKE and entry.list == self._settings.list:
-                newest = max((strike.at for strike in strikes_of(entry)), default=entry.created)
-                if newest < event.at:
-                    changes.append(Remove(entry.subject, Reason.STRIKE, entry.scope, entry.list))
+            if entry.reason is not Reason.STRIKE or entry.list != self._settings.list:
+                continue
+            newest = max((strike.at for strike in strikes_of(entry)), default=event.at)
+            if newest < event.at:
+                evidence = Evidence(event.at, campaign=event.campaign, source=event.source, delivered=event.at)
+                until = event.at + DELIVERY_REMEMBERED_SECONDS
+                rest = replace(entry, expires=until, strikes=0, note=evidence.note())
+                changes += [Remove(entry.subject, Reason.STRIKE, entry.scope, entry.list), Add(rest)]
         return changes
 
     def _complaint(self, subject: Subject, event: Event, strike: Strike, known: Sequence[Entry]) -> list[Change]:
@@ -112,14 +123,11 @@ class Policy:
         made_room = len(before) >= MAX_KEPT and strike.at <= before[-1].at
         return not _lists(before, strike) and not made_room and bool(striking.remembered([strike], now, self._settings))
 
-    def _was_forgotten(self, group: Group, known: Sequence[Entry], before: Sequence[Strike], at: int) -> bool:
-        """Whether a suppression was made at this very time by a strike that is gone: a delivery came since.
-
-        So a batch of a failure, a delivery and a failure, which comes again after a crash, is one strike all the same.
-        """
-        made = self._known(known, group.value)
-        ours = made is not None and made.origin is Origin.FEEDBACK and made.created == at
-        return ours and all(strike.at != at for strike in before)
+    def _delivered(self, known: Sequence[Entry]) -> int:
+        """When a delivery last made strikes forgotten, 0 for never."""
+        ours = (entry for entry in known if entry.reason is Reason.STRIKE and entry.list == self._settings.list)
+        found = (Evidence.from_note(entry.note) for entry in ours)
+        return max((evidence.delivered for evidence in found if evidence), default=0)
 
     def _strikes(self, known: Sequence[Entry]) -> tuple[Strike, ...]:
         """All strikes that are listed; while a store changes its secret there can be two lists of them."""

@@ -21,7 +21,8 @@ from sendgate.feedback.pattern import Pattern, compile_pattern
 MAX_OCTETS = 1 << 20
 """Of a file; the rules that come with Sendgate have a twentieth."""
 MAX_RULES = 2_000
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_QUICK_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""For our own rules alone: nesting without end overflows its stack, which ends the process."""
 _FIELDS = ("name", "class", "because", "patterns", "unless", "enhanced", "smtp", "phase", "host")
 _CONDITIONS = ("patterns", "enhanced", "smtp", "phase", "host")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -78,10 +79,10 @@ class _File:
         self.problems.append(f"{self.name}:{node.start_mark.line + 1}: {text}")
 
 
-def read_rules(path: Path) -> tuple[Rule, ...]:
-    """The rules of one file. Raises RulesError."""
+def read_rules(path: Path, *, ours: bool = False) -> tuple[Rule, ...]:
+    """The rules of one file; ours: it comes with Sendgate. Raises RulesError."""
     file = _File(str(path))
-    node = _read(path)
+    node = _read(path, _QUICK_LOADER if ours else yaml.SafeLoader)
     if node is None:
         return ()
     if not isinstance(node, yaml.SequenceNode):
@@ -98,13 +99,13 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _read(path: Path) -> yaml.Node | None:
+def _read(path: Path, loader: Any) -> yaml.Node | None:
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_OCTETS + 1)
         if len(data) > MAX_OCTETS:
             raise RulesError([f"{path}: larger than {MAX_OCTETS:,} octets; is this a file of rules?"])
-        node: yaml.Node | None = yaml.compose(data.decode(), Loader=_LOADER)
+        node: yaml.Node | None = yaml.compose(data.decode(), Loader=loader)
     except FileNotFoundError:
         raise RulesError([f"{path}: no such file; name another"]) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -18,7 +18,9 @@ from sendgate.feedback.rulefile import Rule, RulesError, read_rules
 __all__ = ["BUILTIN", "Rule", "Rules", "RulesError", "load_rules", "read_rules"]
 
 MAX_RUNS = 20_000
-"""Runs of letters that are remembered."""
+"""Runs of letters that are remembered,"""
+MAX_RUN = 40
+"""when they are no longer than this."""
 BUILTIN = Path(__file__).with_name("rules.yaml")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -85,9 +87,11 @@ class Rules:
         for run in set(_LETTERS.findall(text)):
             bits = runs.get(run)
             if bits is None:
-                if len(runs) >= MAX_RUNS:
-                    runs.clear()
-                bits = runs[run] = self._bits_of(run)
+                bits = self._bits_of(run)
+                if len(run) <= MAX_RUN:
+                    if len(runs) >= MAX_RUNS:
+                        runs.clear()
+                    runs[run] = bits
             found |= bits
         return found
 
@@ -107,4 +111,4 @@ def load_rules(user_file: Path | None = None) -> Rules:
 
 @functools.cache
 def _builtin() -> Rules:
-    return Rules(read_rules(BUILTIN))
+    return Rules(read_rules(BUILTIN, ours=True))

@@ -91,7 +91,14 @@ def _evidence_left(evidence: Evidence, left: tuple[Strike, ...]) -> Evidence:
     if evidence.at == last.at:
         return replace(evidence, strikes=left)
     queue_id = last.id if not last.id.startswith("~") else ""
-    return Evidence(at=last.at, queue_id=queue_id, provider=evidence.provider, strikes=left, text=TAKEN_BACK)
+    return Evidence(
+        at=last.at,
+        queue_id=queue_id,
+        provider=evidence.provider,
+        strikes=left,
+        text=TAKEN_BACK,
+        delivered=evidence.delivered,
+    )
 
 
 def _is_of(provider: str, entry: Entry, evidence: Evidence) -> bool:

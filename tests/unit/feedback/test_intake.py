@@ -153,19 +153,37 @@ def test_what_is_no_fault_of_the_address_asks_nothing_of_the_lists(ground: Groun
 def test_a_later_delivery_makes_the_strike_forgotten_and_keeps_the_suppression(ground: Ground) -> None:
     ground.intake().take([GONE])
     ground.intake().take([replace(SENT, recipient="gone@example.com", at=NOW + DAY)])
-    assert ground.entries().keys() == {Reason.HARD_BOUNCE}
+    assert ground.entries()[Reason.STRIKE].strikes == 0
+    assert ground.entries()[Reason.HARD_BOUNCE].expires == NOW + 7 * DAY
 
 
 def test_a_delivery_before_the_failure_forgets_nothing(ground: Ground) -> None:
     ground.intake().take([GONE])
     ground.intake().take([replace(SENT, recipient="gone@example.com", at=NOW - DAY)])
-    assert Reason.STRIKE in ground.entries()
+    assert ground.entries()[Reason.STRIKE].strikes == 1
 
 
 def test_a_delivery_within_the_same_batch_counts_in_order(ground: Ground) -> None:
     later = replace(SENT, recipient="gone@example.com", at=NOW + 60)
-    ground.intake().take([GONE, later, replace(GONE, queue_id="4F1B2C3D50", at=NOW + 120)])
+    batch = [GONE, later, replace(GONE, queue_id="4F1B2C3D50", at=NOW + 120)]
+    ground.now = NOW + 300
+    ground.intake().take(batch)
     assert ground.entries()[Reason.STRIKE].strikes == 1
+
+
+def test_a_delivery_between_failures_counts_in_a_batch_that_comes_again_too(ground: Ground) -> None:
+    def killed(_state: State) -> None:
+        raise KeyboardInterrupt
+
+    later = replace(SENT, recipient="gone@example.com", at=NOW + 60)
+    batch = [GONE, later, replace(GONE, queue_id="4F1B2C3D50", at=NOW + 120)]
+    ground.now = NOW + 300
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            ground.intake().take(batch, {}, killed)
+    ground.intake().take(batch)
+    assert ground.entries()[Reason.STRIKE].strikes == 1
+    assert ground.entries()[Reason.HARD_BOUNCE].expires is not None
 
 
 def test_a_complaint_is_for_ever(ground: Ground) -> None:

@@ -201,7 +201,7 @@ def test_a_batch_that_comes_again_changes_nothing_even_when_strikes_made_room(ki
 def test_a_delivery_forgets_older_strikes_and_leaves_the_suppression_until_it_expires() -> None:
     world = World()
     world.happens(event())
-    assert [type(change) for change in world.arrives(T + 8 * DAY)] == [Remove]
+    world.arrives(T + 8 * DAY)
     assert world.suppressions == [Reason.HARD_BOUNCE]
     assert world.strikes == 0
     world.happens(event(at=T + 9 * DAY))
@@ -219,6 +219,28 @@ def test_a_failure_a_delivery_and_a_failure_are_one_strike_also_when_they_come_a
         assert all(entry.expires is not None for entry in world.entries)
 
 
+def test_they_are_one_strike_also_when_an_older_failure_still_suppresses() -> None:
+    world, first, last = World(), event(at=T), event(at=T + 20)
+    world.happens(event(at=T - 3 * DAY))
+    world.arrives(T - 2 * DAY)
+    for _ in range(3):
+        world.happens(first, now=T + 30)
+        world.arrives(T + 10)
+        world.happens(last, now=T + 30)
+        assert world.strikes == 1
+        assert all(entry.expires is not None for entry in world.entries)
+
+
+def test_a_delivery_is_remembered_for_a_while_and_tells_nothing_new_after_the_first() -> None:
+    world = World()
+    world.happens(event())
+    world.arrives(T + DAY)
+    memory = world.entry(Reason.STRIKE)
+    assert memory is not None
+    assert (memory.strikes, memory.expires) == (0, T + 9 * DAY)
+    assert world.arrives(T + 2 * DAY) == []
+
+
 def test_a_delivery_that_was_before_the_newest_strike_forgets_nothing() -> None:
     world = World()
     world.happens(event())
@@ -231,9 +253,10 @@ def test_a_delivery_forgets_by_key_what_a_hashed_store_tells_by_key() -> None:
     world.happens(event())
     key = parse_subject("key:" + "0" * 32)
     known = [replace(entry, subject=key) for entry in world.entries]
-    assert Policy(SETTINGS).forget(delivery(T + 1), known) == [
-        Remove(key, Reason.STRIKE, known[0].scope, SETTINGS.list)
-    ]
+    gone, rest = Policy(SETTINGS).forget(delivery(T + 1), known)
+    assert gone == Remove(key, Reason.STRIKE, known[0].scope, SETTINGS.list)
+    assert isinstance(rest, Add)
+    assert rest.entry.subject == key
 
 
 def test_a_full_mailbox_is_suppressed_for_longer_each_time_but_not_for_ever() -> None:

@@ -15,6 +15,7 @@ from sendgate.feedback.mail.report import Report
 
 MOST_REASON = 3000
 _MOST_BLOCK = 25
+_MOST_PLACES = 20
 
 _LEAD = re.compile(
     r"[\s>*\-|.\u2022\u00b7=#+]*(?:\d{1,3}[.)]\s+|[45]\d\d(?:[- ][45]\.\d{1,3}\.\d{1,3})?[- ]\s*)?"
@@ -120,19 +121,24 @@ class Lines:
             words = []
         return _joined(words)
 
+    @cached_property
+    def _by_name(self) -> dict[str, list[tuple[Line, Found]]]:
+        """Where each address stands; in a line that holds it twice, the first."""
+        places: dict[str, list[tuple[Line, Found]]] = {}
+        for line in self.with_addresses:
+            for name, found in {spelling(one.text): one for one in reversed(line.found)}.items():
+                places.setdefault(name, []).append((line, found))
+        return places
+
     def reasons_about(self, names: set[str]) -> list[str]:
         """The words around each mention of an address: its line, and the lines that go on with it."""
-        reasons: list[str] = []
-        for line in self.with_addresses:
-            for found in line.found:
-                if spelling(found.text) not in names:
-                    continue
-                if line.leading is found:
-                    reasons.append(self.reason_after(line, found))
-                else:
-                    reasons.append(self._around(line))
-                break
-        return [reason for reason in dict.fromkeys(reasons) if reason]
+        places = [place for name in names for place in self._by_name.get(name, [])[:_MOST_PLACES]]
+        places.sort(key=lambda place: place[0].number)
+        reasons = {
+            self.reason_after(line, found) if line.leading is found else self._around(line): None
+            for line, found in places
+        }
+        return [reason for reason in reasons if reason]
 
     def rest(self, names: set[str]) -> str:
         """The words that belong to no other recipient than these."""

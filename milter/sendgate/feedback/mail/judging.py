@@ -8,6 +8,7 @@ mean anything count. Codes of fields of their own count with all of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sendgate.feedback.classify import classify, codes_of
@@ -19,6 +20,8 @@ from sendgate.feedback.rules import Rules
 
 MOST_WORDS = 3000
 _MOST_TRIED = 4
+_FEW = 20
+"""Recipients up to which the whole report is searched for each."""
 
 _AFTER = (
     r"(?:after|reply to|response to|like our|failed on|>>>|<--|-->|sent <<<|sent:?|\[|smtp:|command:?|to our|final|^)"
@@ -72,11 +75,11 @@ class Judgement(NamedTuple):
     status: str
 
 
-def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, *, deferred: bool, alone: bool) -> Judgement:
-    """Judge a mention. names: all spellings under which the report may speak of this recipient; alone: of no other."""
+def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, *, deferred: bool, persons: int) -> Judgement:
+    """Judge a mention. names: all spellings under which the report may speak of this recipient; persons: of how many."""
     first: Judgement | None = None
     tried: set[str] = set()
-    for words in _words(mention, lines, names, alone):
+    for words in _words(mention, lines, names, persons):
         key = " ".join(words.split())
         if key in tried or len(tried) >= _MOST_TRIED:
             continue
@@ -110,13 +113,21 @@ def host_in(text: str) -> str:
     return ""
 
 
-def _words(mention: Mention, lines: Lines, names: set[str], alone: bool) -> list[str]:
-    first = [mention.reason] if mention.action and (mention.reason or mention.status) else []
-    words = [] if mention.action else [mention.reason]
-    words += [*lines.reasons_about(names), lines.coded(names), lines.rest(names)]
-    if alone:  # then all words are about this one, and those with a code tell most
-        words.sort(key=lambda one: codes_of(one) == ("", ""))
-    return first + [one for one in words if one] or [""]
+def _words(mention: Mention, lines: Lines, names: set[str], persons: int) -> Iterator[str]:
+    """What may tell of a recipient: its fields, the words at its address, then all that belong to no other."""
+    if mention.action and (mention.reason or mention.status):
+        yield mention.reason
+    if persons == 1:  # all words are about this one, and those with a code tell most
+        own = [] if mention.action else [mention.reason]
+        found = [one for one in (*own, *lines.reasons_about(names), lines.coded(names), lines.rest(names)) if one]
+        yield from sorted(found, key=lambda one: codes_of(one) == ("", ""))
+        return
+    if mention.reason:
+        yield mention.reason
+    yield from lines.reasons_about(names)
+    if persons <= _FEW:
+        yield lines.coded(names)
+        yield lines.rest(names)
 
 
 def _judge_words(words: str, mention: Mention, lines: Lines, rules: Rules, deferred: bool) -> Judgement:

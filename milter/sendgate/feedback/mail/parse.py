@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from email.utils import mktime_tz, parsedate_tz
+from typing import NamedTuple
 
 from sendgate.campaign import CampaignResolver
 from sendgate.feedback.classify import is_own_refusal
@@ -55,6 +56,16 @@ def parse_message(data: bytes, reader: Reader) -> list[Event]:
     return complaints if complaints is not None else _Parsing(message, reader).events()
 
 
+class _Told(NamedTuple):
+    """What is true of all recipients of a report. late: it warns of a delay; persons: of how many it speaks."""
+
+    lines: Lines
+    common: Event
+    late: bool
+    is_success: bool
+    persons: int
+
+
 class _Parsing:
     """The reading of one message."""
 
@@ -98,26 +109,23 @@ class _Parsing:
             derived=(how,) if how else (),
         )
         best: dict[str, Event] = {}
+        told = _Told(lines, common, late, report.is_success, len({spelling(one.recipient) for one in mentions}))
         for mention in mentions:
-            event = self._event(
-                mention, lines, common, late, verified, alone=len({spelling(one.recipient) for one in mentions}) == 1
-            )
+            event = self._event(mention, told, verified if told.persons == 1 else None)
             if event is not None:
                 before = best.get(event.recipient)
                 best[event.recipient] = event if before is None else _more_telling(before, event)
         return list(best.values())
 
-    def _event(
-        self, mention: Mention, lines: Lines, common: Event, late: bool, verified: Verified | None, alone: bool
-    ) -> Event | None:
-        recipient, how = _recipient(mention, lines.report, verified if alone else None)
+    def _event(self, mention: Mention, told: _Told, verified: Verified | None) -> Event | None:
+        recipient, how = _recipient(mention, told.lines.report, verified)
         if not recipient:
             return None
         names = {spelling(name) for name in (mention.recipient, mention.original, recipient) if name}
-        deferred = mention.action == "delayed" or (not mention.action and late)
-        judged = judge(mention, lines, names, self._reader.rules, deferred=deferred, alone=alone)
+        deferred = mention.action == "delayed" or (not mention.action and told.late)
+        judged = judge(mention, told.lines, names, self._reader.rules, deferred=deferred, persons=told.persons)
         event = replace(
-            common,
+            told.common,
             recipient=recipient,
             event_class=judged.verdict.event_class,
             type=judged.verdict.type,
@@ -127,11 +135,11 @@ class _Parsing:
             host=_host(mention, judged),
             queue_id=mention.queue_id,
             final=not deferred,
-            derived=(*common.derived, *((how,) if how else ())),
+            derived=(*told.common.derived, *((how,) if how else ())),
         )
         if mention.action == "complaint":
             return replace(event, event_class=EventClass.COMPLAINT, type=None, source=Source.COMPLAINT)
-        if mention.action in _DELIVERED or (not mention.action and lines.report.is_success):
+        if mention.action in _DELIVERED or (not mention.action and told.is_success):
             return replace(event, event_class=EventClass.NONE, type=None)
         if is_own_refusal(judged.words):
             return replace(event, event_class=EventClass.NONE, type=None, final=False)
