@@ -67,7 +67,7 @@ def protect(address: str, mode: str, group: str | None) -> None:
         if group is not None:
             os.chown(path, -1, grp.getgrnam(group).gr_gid)
     except KeyError:
-        raise ListenError(f"milter.socket_group: there is no group {group!r}") from None
+        raise ListenError(f"{path}: there is no group {group!r}; change the setting of the socket's group") from None
     except OSError as error:
         raise ListenError(f"{path}: {error.strerror or error}") from error
 
@@ -119,7 +119,7 @@ def _listen_unix(path: Path, mode: str, group: str | None) -> socket.socket:
 def _clear_the_way(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ListenError(f"{path}: there is a file that is no socket; remove it or change milter.socket")
+            raise ListenError(f"{path}: there is a file that is no socket; remove it, or name another socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -130,7 +130,7 @@ def _clear_the_way(path: Path) -> None:
             if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
                 raise ListenError(f"{path}: cannot tell whether it is in use: {error.strerror}") from error
         else:
-            raise AddressInUseError(f"{path}: another process serves here; stop it or change milter.socket")
+            raise AddressInUseError(f"{path}: another process serves here; stop it, or name another socket")
     path.unlink(missing_ok=True)
 
 
