@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+from sendgate.feedback.log.remote import Remote, read_remote
 from sendgate.feedback.log.stamps import unix_time
 
 STATUSES = frozenset(
@@ -53,14 +54,6 @@ _FROM = re.compile(rf"from={_PATH}, (?:size=\d++, nrcpt=(\d{{1,9}}) |status=((?:
 _LOGIN = ", sasl_username="
 _AFTER_LOGIN = re.compile(r", (?:sasl_sender|orig_\w+)=")
 _RELAY = re.compile(r"([^\[]++)\[([^\]]*+)\](?::(\d{1,5}))?")
-_REMOTE = re.compile(
-    r"(delivery temporarily suspended: )?host ([^\s\[]++)\[([^\]\s]*+)\](?::\d{1,5})?"
-    r" (said|refused to talk to me): (.*)",
-    re.DOTALL,
-)
-_REPLY = re.compile(r"(\d{3})(?:[ -](\d\.\d{1,3}\.\d{1,3})(?!\d))?")
-_IN_REPLY_TO = " (in reply to "
-_COMMAND = " command)"
 
 
 class Head(NamedTuple):
@@ -72,26 +65,6 @@ class Head(NamedTuple):
     daemon: str
     pid: int
     queue_id: str
-
-
-class Remote(NamedTuple):
-    """A server's answer as Postfix quotes it: refused when it would not talk at all (an answer to the connection),
-    suspended when it was given to an earlier message. phase: the command it answers, "" when Postfix tells none."""
-
-    host: str
-    ip: str
-    reply: str
-    smtp_code: str
-    enhanced: str
-    phase: str
-    refused: bool
-    suspended: bool
-
-    def as_object(self) -> dict[str, object]:
-        shown: dict[str, object] = {"remote_host": self.host, "remote_ip": self.ip, "reply": self.reply}
-        named = {"smtp_code": self.smtp_code, "enhanced": self.enhanced, "phase": self.phase}
-        shown |= {name: value for name, value in named.items() if value}
-        return shown | {"refused": self.refused, "suspended": self.suspended}
 
 
 class Delivery(NamedTuple):
@@ -210,23 +183,6 @@ def parse_line(line: str, now: float | None = None) -> Record | None:
         return None
     front = _read_front(line[:middle])
     return tag.read(tag, front, queue_id, line, colon + 2, now) if front else None
-
-
-def read_remote(text: str) -> Remote | None:
-    """The other server's answer in the text of a delivery."""
-    found = _REMOTE.match(text)
-    if found is None:
-        return None
-    suspended, host, ip, manner, reply = found.groups()
-    phase = ""
-    if manner == "said" and reply.endswith(_COMMAND):
-        # the last one is Postfix's own: the server may have written another into its answer
-        before, mark, command = reply.rpartition(_IN_REPLY_TO)
-        if mark:
-            reply, phase = before, command.removesuffix(_COMMAND)
-    codes = _REPLY.match(reply)
-    code, enhanced = (codes[1], codes[2] or "") if codes else ("", "")
-    return Remote(host, ip, reply, code, enhanced, phase, manner != "said", suspended is not None)
 
 
 @lru_cache(maxsize=4096)

@@ -18,15 +18,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sendgate.address import AddressError, parse, parse_plain
 from sendgate.campaign import CampaignResolver
 from sendgate.feedback.classify import is_own_refusal
 from sendgate.feedback.event import Answer, BounceType, Event, EventClass, Phase, Source, Verdict
-from sendgate.feedback.log.maillog import Delivery, Expired, Opened, Queued, Record, Remote, Removed
+from sendgate.feedback.log.maillog import Delivery, Expired, Opened, Queued, Record, Removed
+from sendgate.feedback.log.remote import Remote
 
 MAX_OPEN = 200_000
+REMEMBERED_ANSWERS = 4096
 MAX_TEXT = 512
 MAX_ADDRESS = 320
 PROBES = frozenset({"deliverable", "undeliverable"})
@@ -91,7 +94,8 @@ class QueueTracker:
 
     def __init__(self, resolver: CampaignResolver, classify: Classify, max_open: int = MAX_OPEN) -> None:
         self._resolver = resolver
-        self._classify = classify
+        # the next attempts at a queue of messages mostly meet with the same answer
+        self._classify = lru_cache(maxsize=REMEMBERED_ANSWERS)(classify)
         self._most = max_open
         self._open: OrderedDict[str, OpenMessage] = OrderedDict()
         self._waiting = 0
