@@ -97,6 +97,8 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.behind = False
+        """Whether a look-behind is being read, which must have one length."""
 
     def alternatives(self, depth: int) -> _Part:
         """Everything up to the closing parenthesis or the end."""
@@ -141,7 +143,7 @@ class _Reader:
         if char == "\\":
             return self._escape()
         if char == " ":
-            return _Part(" ?", texts=(" ",))
+            return _Part(" " if self.behind else " ?", texts=(" ",))
         if char in ".^$":
             return _Part(char)
         if char in "*+?":
@@ -154,7 +156,9 @@ class _Reader:
         if start == "(" and self.text.startswith("(?", self.at):
             raise PatternError("has a group that rules do not know; write (?:...), (?=...), (?!...) or (...)")
         self.at += len(start)
+        outside, self.behind = self.behind, self.behind or "<" in start
         inner = self.alternatives(depth + 1)
+        self.behind = outside
         if self._peek() != ")":
             raise PatternError("has a ( without its ); write \\( for the character")
         self.at += 1
