@@ -8,7 +8,9 @@ Refused: files that cannot be read; the others are read, and the exit status is 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -25,7 +27,6 @@ from sendgate.feedback.mail.parse import Reader, parse_message
 from sendgate.settings import Settings
 
 STDIN = "-"
-_STDIN_PATH = Path("/dev/stdin")
 
 
 def parse_mail(settings: Settings, files: list[str], *, as_json: bool) -> int:
@@ -84,13 +85,18 @@ def _messages(files: list[str], unread: list[str]) -> Iterator[tuple[str, bytes]
     """The messages of all files; those that cannot be read are noted."""
     for file in files:
         try:
-            if file == STDIN:
-                for name, data in messages_in(_STDIN_PATH):
-                    yield name.replace(str(_STDIN_PATH), STDIN, 1), data
-            else:
-                yield from messages_in(Path(file))
+            yield from _from_stdin() if file == STDIN else messages_in(Path(file))
         except OSError as error:
             unread.append(f"{file}: cannot be read: {error.strerror or error}")
+
+
+def _from_stdin() -> Iterator[tuple[str, bytes]]:
+    """The messages on stdin, which is kept in a file meanwhile: it may be an mbox of any size."""
+    with tempfile.NamedTemporaryFile() as kept:
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        kept.flush()
+        for name, data in messages_in(Path(kept.name)):
+            yield STDIN + name.removeprefix(kept.name), data
 
 
 def _size(file: str) -> int:

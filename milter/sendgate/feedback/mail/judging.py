@@ -76,12 +76,12 @@ class Judgement(NamedTuple):
 
 
 def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, *, deferred: bool, persons: int) -> Judgement:
-    """Judge a mention. names: all spellings under which the report may speak of this recipient; persons: of how many."""
+    """Judge a mention. names: all spellings under which the report may speak of it; persons: of how many it speaks."""
     first: Judgement | None = None
     tried: set[str] = set()
     for words in _words(mention, lines, names, persons):
         key = " ".join(words.split())
-        if key in tried or len(tried) >= _MOST_TRIED:
+        if not key or key in tried or len(tried) >= _MOST_TRIED:
             continue
         tried.add(key)
         one = _judge_words(words[:MOST_WORDS], mention, lines, rules, deferred)
