@@ -16,7 +16,7 @@ from sendgate.feedback.log.queue import QueueTracker
 from sendgate.feedback.log.tail import LogFile, Position
 from sendgate.feedback.rules import load_rules
 from sendgate.settings import CampaignSettings
-from trial.answering import AnsweringServer, relay_settings
+from trial.answering import Answer, AnsweringServer, relay_settings
 from trial.mta import Postfix, command_path
 from trial.ports import LOOPBACK
 from trial.waiting import wait_until
@@ -61,7 +61,7 @@ class Follower:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[AnsweringServer]:
-    with AnsweringServer() as server:
+    with AnsweringServer({"full": Answer("452 4.2.2 mailbox is full")}) as server:
         yield server
 
 
@@ -100,7 +100,7 @@ def send(mta: Postfix, *recipients: str, sender: str = SENDER, login: str = "") 
         ("unknown", (EventClass.HARD, BounceType.BAD_MAILBOX, "5.1.1", "550", True)),
         ("gone", (EventClass.HARD, BounceType.BAD_MAILBOX, "5.1.1", "550", True)),
         ("policy", (EventClass.BLOCK, BounceType.POLICY, "5.7.1", "550", True)),
-        ("full", (EventClass.SOFT, BounceType.FULL, "4.2.2", "450", False)),
+        ("full", (EventClass.SOFT, BounceType.FULL, "4.2.2", "452", False)),
     ],
 )
 def test_every_answer_becomes_its_event(
