@@ -41,14 +41,14 @@ _MAX_QUEUE_ID = 40
 _PATH = r'(?:<("(?:[^"\\]++|\\.)*+"@[^\s<>,"]*+|[^"<>]*+)>|([^<>,\s"]++))'
 _PATH_AS_IT_COMES = r"<(.{0,1024}?)>"  # Postfix before 3.5 writes local parts without their quotes
 _REST = (
-    r",\s+relay=([^,]{0,512}+)(?:,\s+(?!delay=|dsn=|status=)[a-z_]++=[^,\s]*+)*+"
-    r"(?:,\s+delay=([\d.]++))?(?:,\s+(?!dsn=|status=)[a-z_]++=[^,\s]*+)*+"
-    r"(?:,\s+dsn=(\d\.\d{1,3}\.\d{1,3}))?(?:,\s+(?!status=)[a-z_]++=[^,\s]*+)*+"
-    r",\s+status=([A-Za-z-]++)(?:\s+\((.*))?"
+    r",\s*relay=([^,]{0,512}+)(?:,\s*(?!delay=|dsn=|status=)[a-z_]++=[^,\s]*+)*+"
+    r"(?:,\s*delay=([\d.]++))?(?:,\s*(?!dsn=|status=)[a-z_]++=[^,\s]*+)*+"
+    r"(?:,\s*dsn=(\d\.\d{1,3}\.\d{1,3}))?(?:,\s*(?!status=)[a-z_]++=[^,\s]*+)*+"
+    r",\s*status=([A-Za-z-]++)(?:\s+\((.*))?"
 )
-_DELIVERY = re.compile(rf"to={_PATH}(?:,\s+orig_to={_PATH})?{_REST}", re.DOTALL)
+_DELIVERY = re.compile(rf"to={_PATH}(?:,\s*orig_to={_PATH})?{_REST}", re.DOTALL)
 _OLD_DELIVERY = re.compile(
-    rf"to={_PATH_AS_IT_COMES}()(?:,\s+orig_to={_PATH_AS_IT_COMES}())?(?=,\s+relay=){_REST}", re.DOTALL
+    rf"to={_PATH_AS_IT_COMES}()(?:,\s*orig_to={_PATH_AS_IT_COMES}())?(?=,\s*relay=){_REST}", re.DOTALL
 )
 _FROM = re.compile(rf"from={_PATH}, (?:size=\d++, nrcpt=(\d{{1,9}}) |status=((?:force-)?expired), returned to sender)")
 _LOGIN = ", sasl_username="
