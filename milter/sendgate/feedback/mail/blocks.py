@@ -31,7 +31,8 @@ _SECTION = re.compile(r"\s*(?:[-=*_~#|]{2,}.{1,100}[-=*_~#|:]|-{3,}\s*\S.{0,100}
 _NOT_A_RECIPIENT = re.compile(
     r"(?<![A-Za-z])(?:contact|consult|help|support|reach us|assist\w*|question\w*|postmaster"
     r"|administrator|admin|abuse|inform|notify"
-    r"|(?:send|write|forward|reply|respond|report|e-?mail|mail|complain)\w*(?: (?:an? )?[\w-]{1,12}){0,4} to"
+    r"|(?<!unable to )(?<!able to )(?<!not )(?<!n't )(?<!cannot )(?<!failed to )(?<!tried to )(?<!trying to )"
+    r"(?:send|write|forward|reply|respond|complain|please e?-?mail)(?: [\w-]{1,12}){0,4} to"
     r"|return-path|envelope[- ]from|mail from|sender|from|absender|von|exp[ée]diteur|de|remitente|remetente|mittente"
     r"|отправитель|от|発信者|送信者|差出人|发件人|寄件者|reply-to|(?:message|resent)[- ]?id|id|in-reply-to|references"
     r"|e\.g\.,?(?: if)?|for example,?|such as|example|hello|hi|dear|hallo|bonjour|hola|ol[áa]|ciao)"

@@ -2,7 +2,7 @@
 
 In: a `Report`, known to be one of a failed delivery. Out: `Mention`s of the first detector that finds any.
 Nothing is refused. The order: what a program wrote for programs (status fields, header, JSON); what stands where mail
-systems put recipients (lists of addresses, labels, the SMTP dialogue); sentences; what we sent the message to.
+systems put recipients (lists of addresses, the SMTP dialogue, labels); sentences; what we sent the message to.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ DETECTORS: tuple[Detector, ...] = (
     FailedRecipientsHeader(),
     Notice(),
     AddressLines(),
-    Labelled(),
     Dialogue(),
+    Labelled(),
     Sentences(),
     Returned(),
     SubjectLine(),

@@ -64,7 +64,7 @@ def read_headers(text: str, start: int = 0) -> tuple[Headers, int]:
             value = field[2]
             if "\n" in value:
                 value = _FOLD.sub(" ", value)
-            items.append((field[1].lower(), value.rstrip() if value.isascii() else octets_text(value.rstrip())))
+            items.append((field[1].lower(), value.rstrip() if _is_plain(value) else octets_text(value.rstrip())))
             position = field.end()
             continue
         line_end = _line_end(text, position)
@@ -107,7 +107,7 @@ def decode_octets(octets: bytes, charset: str) -> str:
     if charset:
         try:
             codec = codecs.lookup(charset)
-            if codec.name not in _NO_CHARSETS:
+            if codec.name.replace("-", "_") not in _NO_CHARSETS:
                 text = octets.decode(charset, "replace" if codec.name.startswith(("iso2022", "utf-7")) else "strict")
                 return text.replace("\x00", "") if isinstance(text, str) else ""
         except (LookupError, ValueError):
@@ -139,6 +139,10 @@ def _decode_word(word: re.Match[str]) -> str:
     else:
         octets = binascii.a2b_qp(word[3].encode("latin-1", "replace"), header=True)
     return decode_octets(octets, word[1].partition("*")[0])
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and "\x1b" not in value
 
 
 def _line_end(text: str, position: int) -> int:
