@@ -245,3 +245,15 @@ def test_a_pattern_that_is_let_through_takes_no_long_time(file: Path, pattern: s
         started = time.process_time()
         classify(Answer(seed * 2_000), rules)
         assert time.process_time() - started < 2.0
+
+
+def test_the_example_in_the_docs_can_be_used(file: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "feedback-rules.md").read_text(encoding="utf-8")
+    (rule,) = read_rules(write(file, page.partition("```yml\n")[2].partition("```")[0]))
+    assert decides(Rules([rule]), "550 5.2.0 Mailbox parked") == f"rule {rule.name}"
+
+
+def test_the_docs_name_every_type_and_phase() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "feedback-rules.md").read_text(encoding="utf-8")
+    assert all(f"| `{one}` |" in page for one in BounceType)
+    assert all(f"`{phase.name.lower().replace('_', '-')}`" in page for phase in Phase)
