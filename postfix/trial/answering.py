@@ -27,7 +27,7 @@ from trial.waiting import wait_until
 DROP = ""
 """As a reply: none, the line is dropped."""
 MAX_OCTETS = 64 << 20
-_WORD = re.compile(r"[a-z-]+")
+_WORD = re.compile(r"[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,10 @@ class Postfix:
         """The messages in the queue, as `postqueue -j` tells them."""
         return [json.loads(line) for line in self._run("postqueue", "-j").splitlines()]
 
+    def expire_all(self) -> None:
+        """Let no message in the queue be tried again: each is returned to its sender at the next look."""
+        self._run("postsuper", "-e", "ALL")
+
     def _run(self, command: str, *arguments: str) -> str:
         whole = [command_path(command), "-c", str(self.config), *arguments]
         done = subprocess.run(whole, capture_output=True, text=True, start_new_session=True)
