@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sendgate.feedback.mail.addresses import Found, find_addresses, spelling
+from sendgate.feedback.mail.phrases import FAILURE, fold
 from sendgate.feedback.mail.report import Report
 
 MOST_REASON = 3000
 _MOST_BLOCK = 25
+_MOST_ABOVE = 60
 _MOST_PLACES = 20
 
 _LEAD = re.compile(
@@ -24,19 +26,27 @@ _LEAD = re.compile(
 )
 _TAIL = re.compile(r"[>\])'\"`\u300d]*(?:\s*[<(\[](?:mailto:)?[^\s<>]{1,320}[>)\]])?")
 _CODED = re.compile(r"(?:^|[\s:'\"(#>])([45]\d\d)(?:[- ]|$)")
+_BETWEEN = re.compile(r"[\s<>,;'\"()\[\]\u3001\uff0c]{1,20}(?:(?:and|und|et|y|e|и|和|と)\s{1,4}<?)?")
+_SENTENCE_END = re.compile(r"[.!?]\s|[。！？]|\n\s*\n")
 _BARE_CODE = re.compile(r"\s*([45]\d\d) ")
 _RULE = re.compile(r"\s*[-=*_~#|+]{3,}")
 _SECTION = re.compile(r"\s*(?:[-=*_~#|]{2,}.{1,100}[-=*_~#|:]|-{3,}\s*\S.{0,100})\s*$")
 # Words before an address that make it somebody else's: whom to ask, who wrote, what the message is called.
 _NOT_A_RECIPIENT = re.compile(
     r"(?<![A-Za-z])(?:contact|consult|help|support|reach us|assist\w*|question\w*|postmaster"
-    r"|administrator|admin|abuse|inform|notify"
+    r"|administrator|admin|abuse|inform|notify|(?:may|can|please|or|also|by) e?-?mail"
     r"|(?<!unable to )(?<!able to )(?<!not )(?<!n't )(?<!cannot )(?<!failed to )(?<!tried to )(?<!trying to )"
     r"(?:send|write|forward|reply|respond|complain|please e?-?mail)(?: [\w-]{1,12}){0,4} to"
-    r"|return-path|envelope[- ]from|mail from|sender|from|absender|von|exp[ée]diteur|de|remitente|remetente|mittente"
-    r"|отправитель|от|発信者|送信者|差出人|发件人|寄件者|reply-to|(?:message|resent)[- ]?id|id|in-reply-to|references"
-    r"|e\.g\.,?(?: if)?|for example,?|such as|example|hello|hi|dear|hallo|bonjour|hola|ol[áa]|ciao)"
-    r"[\s:=<\[('\"*-]{0,8}$",
+    r"|return-path|envelope[- ]from|mail from|sender|from|reply-to|(?:message|resent)[- ]?id|id|in-reply-to|references"
+    r"|e\.g\.,?(?: if)?|for example,?|such as|example|hello|hi|dear|hallo|bonjour|hola|ol[áa]|ciao"
+    # where the person is now
+    r"|(?:new|neue|nouvelle|nueva|nuovo|novo|nova)(?: e-?mail)?[ -]?"
+    r"(?:address|adresse|direcci[óo]n|indirizzo|endere[çc]o)"
+    r"(?: (?:is|ist|est|es|[èée]))?|use|using|instead|try|now at|moved to|changed to|replaced by|redirected to|via"
+    r"|新しい(?:メール)?アドレスは?|新(?:地址|邮箱|郵箱)|новый адрес"
+    r"|(?:absender|von|exp[ée]diteur|de|remitente|remetente|mittente|отправитель|от"
+    r"|発信者|送信者|差出人|发件人|寄件者)(?=\s*[:：]))"
+    r"[\s:：=<\[('\"*-]{0,8}$",
     re.IGNORECASE,
 )
 FORWARDED = re.compile(
@@ -45,6 +55,11 @@ FORWARDED = re.compile(
     re.IGNORECASE,
 )
 """Words before the address that a message was sent to, when another one failed."""
+_ASK_THERE = re.compile(
+    r"[>\])'\"]{0,3}\s{0,3}(?:for (?:help|assist|support|further|more|info)|if you|へ"
+    r"|(?:まで|に)(?:ご連絡|お問))",
+    re.IGNORECASE,
+)
 _MESSAGE_ID = re.compile(r"message-?id|message identifier|\bid\b\s*[:=]", re.IGNORECASE)
 
 
@@ -85,6 +100,46 @@ class Lines:
     def with_addresses(self) -> list[Line]:
         """The lines that hold an address."""
         return [line for line in self.all if line.found]
+
+    def is_announced(self, line: Line) -> bool:
+        """Whether a line that begins with an address tells of a failure, or what stands above or below it does."""
+        if line.leading is None:
+            return False
+        after = line.after(line.leading).strip()
+        if after.startswith((":", "：", "...")) or _BARE_CODE.match(line.text):
+            return True
+        return self._is_introduced(line) or self._is_explained(line, line.leading)
+
+    def _is_introduced(self, line: Line) -> bool:
+        above = [one for one in self.all[max(0, line.number - _MOST_ABOVE) : line.number] if one.text.strip()]
+        while above and above[-1].leading is not None:
+            above.pop()
+        if not above:
+            return False
+        last = above[-1].text.rstrip()
+        if _NOT_A_RECIPIENT.search(last):
+            return False
+        is_heading = last.endswith((":", "：", ": *")) or _SECTION.match(last) is not None
+        return is_heading or FAILURE.are_in(fold(" ".join(one.text for one in above[-2:])))
+
+    def _is_explained(self, line: Line, found: Found) -> bool:
+        reason = self.reason_after(line, found)
+        return _CODED.search(reason) is not None or FAILURE.are_in(fold(reason))
+
+    def listed_with(self, line: Line, found: Found) -> list[Found]:
+        """An address, and those that follow it in its line with nothing but commas and the like between."""
+        listed = [found]
+        for other in line.found:
+            if other.start > listed[-1].end and _BETWEEN.fullmatch(line.text, listed[-1].end, other.start):
+                listed.append(other)
+        return listed
+
+    def sentence_with(self, line: Line, found: Found) -> str:
+        """The sentence in which an address stands, as far as it is in the lines next to its own."""
+        above = " ".join(one.text for one in self.all[max(0, line.number - 2) : line.number])
+        below = " ".join(one.text for one in self.all[line.number + 1 : line.number + 3])
+        before, after = f"{above} {line.text[: found.start]}", f"{line.text[found.end :]} {below}"
+        return f"{_SENTENCE_END.split(before)[-1]} {_SENTENCE_END.split(after, 1)[0]}"
 
     def reason_after(self, line: Line, found: Found) -> str:
         """The words that follow an address in a list: in its line, and in those below up to the next address."""
@@ -189,7 +244,7 @@ class Lines:
         before = line[max(0, found.start - 80) : found.start]
         if FORWARDED.search(before):
             return not self.report.is_own(spelling(found.text))
-        if _NOT_A_RECIPIENT.search(before) or _MESSAGE_ID.search(before):
+        if _NOT_A_RECIPIENT.search(before) or _MESSAGE_ID.search(before) or _ASK_THERE.match(line, found.end):
             return False
         return not self.report.is_own(spelling(found.text))
 

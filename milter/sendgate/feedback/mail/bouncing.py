@@ -26,7 +26,7 @@ _OPENING = 1500
 _NO_REPLY = re.compile(
     r"\b(?:no|not|don'?t|do-?not)[-_.]?reply|\bbounces?@|notification|\bsmtp\b|^system\b", re.IGNORECASE
 )
-_AGAINST = {Kind.REPLY: -4, Kind.LIST: -3, Kind.ANSWER: -2}
+_AGAINST = {Kind.REPLY: -4, Kind.LIST: -3, Kind.ANSWER: -5}
 _AGAINST_DAEMON = {Kind.REPLY: -4, Kind.LIST: -1}  # lists pass bounces on; some systems keep the subject
 
 
@@ -66,7 +66,8 @@ def _in_its_words(report: Report, by_daemon: bool) -> int:
 def _for_programs(message: Message) -> int:
     score = 0
     if any(part.type in STATUS_TYPES and not part.embedded for part in message.parts):
-        score += 5
+        # people who pass a bounce on attach its parts, too, but not in a report
+        score += 5 if message.type == "multipart/report" or _by_a_mail_system(message) else 1
     elif message.parameters.get("report-type", "").lower() == "delivery-status":
         score += 4
     if "x-failed-recipients" in message.headers:

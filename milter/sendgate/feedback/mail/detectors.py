@@ -8,11 +8,10 @@ systems put recipients (lists of addresses, the SMTP dialogue, labels); sentence
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Protocol
 
-from sendgate.feedback.mail.addresses import find_addresses, spelling
-from sendgate.feedback.mail.blocks import FORWARDED, Lines
+from sendgate.feedback.mail.addresses import Found, find_addresses, first_address, spelling
+from sendgate.feedback.mail.blocks import FORWARDED, Line, Lines
 from sendgate.feedback.mail.dsn import read_status
 from sendgate.feedback.mail.mention import Mention
 from sendgate.feedback.mail.notice import read_notice
@@ -32,6 +31,10 @@ _INDENT = re.compile(r"^[> \t]{1,12}(?=[A-Z][A-Za-z-]{2,30}:)", re.MULTILINE)
 _DIALOGUE = re.compile(r"\bRCPT TO:? ?\s*<?([^\s<>]{1,320}@[^\s<>]{1,255})>?", re.IGNORECASE)
 _REFUSAL = re.compile(
     r".{0,60}(?:received|response|respon(?:d|s)ed|replied|said|[<>:-])\W{1,10}[45]\d\d\b|\W{0,10}[45]\d\d\b",
+    re.IGNORECASE,
+)
+_HELPER = re.compile(
+    r"(?:post|host|web)master@|(?:help|support|service|info|admin|abuse|noc|security|contact|it|kundenservice|sac)[-._\w]{0,20}@",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -123,9 +126,24 @@ class AddressLines:
 
     def find(self, lines: Lines) -> list[Mention]:
         return [
-            Mention(line.leading.text, lines.reason_after(line, line.leading), how=self.name)
+            mention
+            for line in lines.with_addresses
+            if line.leading is not None and lines.is_announced(line)
+            for mention in _led(lines, line, line.leading, self.name)
+        ]
+
+
+class BareLines:
+    """Lines that begin with an address, and nothing says why: a list of failures, or a signature."""
+
+    name = "bare-lines"
+
+    def find(self, lines: Lines) -> list[Mention]:
+        return [
+            mention
             for line in lines.with_addresses
             if line.leading is not None
+            for mention in _led(lines, line, line.leading, self.name)
         ]
 
 
@@ -140,8 +158,9 @@ class Labelled:
             for found in line.found:
                 before = line.text[max(0, found.start - 120) : found.start]
                 if _LABEL.search(before) or FORWARDED.search(before):
-                    mentions.append(Mention(found.text, lines.reason_after(line, found), how=self.name))
-        return mentions
+                    reason = lines.reason_after(line, found)
+                    mentions += [Mention(one.text, reason, how=self.name) for one in lines.listed_with(line, found)]
+        return _returned_if_any(mentions, lines)
 
 
 class Sentences:
@@ -150,7 +169,16 @@ class Sentences:
     name = "sentence"
 
     def find(self, lines: Lines) -> list[Mention]:
-        return list(_told(lines, self.name))
+        return _returned_if_any(
+            [
+                Mention(one.text, " ".join(lines.reasons_about({spelling(one.text)})), how=self.name)
+                for line in lines.with_addresses
+                for found in line.found
+                if FAILURE.are_in(fold(lines.sentence_with(line, found)))
+                for one in lines.listed_with(line, found)
+            ],
+            lines,
+        )
 
 
 class Returned:
@@ -203,6 +231,7 @@ DETECTORS: tuple[Detector, ...] = (
     Sentences(),
     Returned(),
     SubjectLine(),
+    BareLines(),
 )
 GUESSES: tuple[Detector, ...] = (OnlyRecipient(),)
 
@@ -212,13 +241,28 @@ def failed_recipients(report: Report, lines: Lines, detectors: tuple[Detector, .
     for detector in detectors:
         mentions = [one for one in detector.find(lines) if not report.is_own(spelling(one.recipient))]
         if mentions:
-            return mentions[:MOST_RECIPIENTS]
+            return _without_helpers(mentions, report)[:MOST_RECIPIENTS]
     return []
 
 
-def _told(lines: Lines, name: str) -> Iterator[Mention]:
-    for line in lines.with_addresses:
-        near = lines.all[max(0, line.number - 1) : line.number + 2]
-        if FAILURE.are_in(fold(" ".join(one.text for one in near))):
-            for found in line.found:
-                yield Mention(found.text, " ".join(lines.reasons_about({spelling(found.text)})), how=name)
+def _led(lines: Lines, line: Line, leading: Found, name: str) -> list[Mention]:
+    reason = lines.reason_after(line, leading)
+    return [Mention(found.text, reason, how=name) for found in lines.listed_with(line, leading)]
+
+
+def _without_helpers(mentions: list[Mention], report: Report) -> list[Mention]:
+    """Without the reporter's own support, unless it is all that is named."""
+    reporter = spelling(first_address(report.headers.get("from"))).rpartition("@")[2]
+    others = [
+        one
+        for one in mentions
+        if not (_HELPER.match(one.recipient) and spelling(one.recipient).rpartition("@")[2] == reporter)
+        or spelling(one.recipient) in report.original.recipients
+    ]
+    return others or mentions
+
+
+def _returned_if_any(mentions: list[Mention], lines: Lines) -> list[Mention]:
+    """Those to whom the returned message went, if there are any: words may speak of others, too."""
+    returned = [one for one in mentions if spelling(one.recipient) in lines.report.original.recipients]
+    return returned or mentions

@@ -6,12 +6,14 @@ In: the data file. Out: `Phrases`, one for each use. Nothing is refused but a mi
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import yaml
 
 from sendgate.feedback.pattern import Pattern, compile_pattern, strip_accents
 
+_PAGE = re.compile(r"https?://[!-~]{1,500}", re.IGNORECASE)
 _FILE = Path(__file__).parent.with_name("phrases.yaml")
 
 
@@ -28,14 +30,14 @@ class Phrases:
 
     def are_in(self, text: str) -> bool:
         """Whether any of the phrases is in a text, as `fold` makes it."""
-        for key, expressions in self._by_key:
-            if key in text and any(one.search(text) for one in expressions):
-                return True
-        return any(one.search(text) for one in self._always)
+        tried = {one: None for key, expressions in self._by_key if key in text for one in expressions}
+        return any(one.search(text) for one in (*tried, *self._always))
 
 
 def fold(text: str) -> str:
-    """A text as phrases meet it: without case and accents, each white space one space."""
+    """A text as phrases meet it: without case, accents and addresses of pages, each white space one space."""
+    if "://" in text:
+        text = _PAGE.sub(" ", text)
     return " ".join(strip_accents(text).split())
 
 
