@@ -90,8 +90,7 @@ class Verdict(NamedTuple):
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened to one recipient.
 
     recipient: the address, normalised when it can be; text: the answer; host: who gave it, "" for our own Postfix;

@@ -87,7 +87,7 @@ class Receiver:
 def _judged(event: Event, belief: Belief, vouched: bool) -> Judged:
     """An event with what is known of it now. A signature tells whom we wrote to better than the report does."""
     if belief.believed and belief.recipient and belief.recipient != event.recipient:
-        event = replace(event, recipient=belief.recipient, derived=(*event.derived, "verp"))
+        event = event._replace(recipient=belief.recipient, derived=(*event.derived, "verp"))
     if vouched and not belief.believed:
         return Judged(event, True, VOUCHED)
     return Judged(event, belief.believed, belief.why.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,12 +90,12 @@ def test_the_second_failure_in_time_is_for_ever(ground: Ground) -> None:
     intake = ground.intake()
     intake.take([GONE])
     ground.now = NOW + 10 * DAY
-    intake.take([replace(GONE, queue_id="4F1B2C3D50", at=NOW + 10 * DAY)])
+    intake.take([GONE._replace(queue_id="4F1B2C3D50", at=NOW + 10 * DAY)])
     assert ground.entries()[Reason.HARD_BOUNCE].expires is None
 
 
 def test_two_failures_in_one_batch_are_two_strikes(ground: Ground) -> None:
-    ground.intake().take([GONE, replace(GONE, queue_id="4F1B2C3D50", at=NOW + 60)])
+    ground.intake().take([GONE, GONE._replace(queue_id="4F1B2C3D50", at=NOW + 60)])
     assert ground.entries()[Reason.STRIKE].strikes == 2
 
 
@@ -123,7 +122,7 @@ def test_a_batch_whose_state_was_not_saved_strikes_once(ground: Ground) -> None:
 
 def test_a_bounce_message_about_a_logged_failure_is_no_second_strike(ground: Ground) -> None:
     ground.intake().take([GONE])
-    ground.intake(sees_all=False).take([replace(GONE, source=Source.BOUNCE, host="", at=NOW + 5)])
+    ground.intake(sees_all=False).take([GONE._replace(source=Source.BOUNCE, host="", at=NOW + 5)])
     assert ground.entries()[Reason.STRIKE].strikes == 1
     assert ground.counts()["bounces", "spring", "bad_mailbox"] == 1
 
@@ -140,8 +139,8 @@ def test_while_the_origin_is_away_nothing_is_saved_and_the_next_try_does_it_all(
 
 def test_what_is_no_fault_of_the_address_asks_nothing_of_the_lists(ground: Ground) -> None:
     ground.away = True
-    blocked = replace(GONE, event_class=EventClass.BLOCK, type=BounceType.REPUTATION)
-    ground.intake().take([SENT, blocked, replace(GONE, event_class=EventClass.SOFT, type=BounceType.RATE, final=False)])
+    blocked = GONE._replace(event_class=EventClass.BLOCK, type=BounceType.REPUTATION)
+    ground.intake().take([SENT, blocked, GONE._replace(event_class=EventClass.SOFT, type=BounceType.RATE, final=False)])
     assert ground.counts() == {
         ("deliveries", "spring", "sent"): 1,
         ("deliveries", "spring", "bounced"): 1,
@@ -152,20 +151,20 @@ def test_what_is_no_fault_of_the_address_asks_nothing_of_the_lists(ground: Groun
 
 def test_a_later_delivery_makes_the_strike_forgotten_and_keeps_the_suppression(ground: Ground) -> None:
     ground.intake().take([GONE])
-    ground.intake().take([replace(SENT, recipient="gone@example.com", at=NOW + DAY)])
+    ground.intake().take([SENT._replace(recipient="gone@example.com", at=NOW + DAY)])
     assert ground.entries()[Reason.STRIKE].strikes == 0
     assert ground.entries()[Reason.HARD_BOUNCE].expires == NOW + 7 * DAY
 
 
 def test_a_delivery_before_the_failure_forgets_nothing(ground: Ground) -> None:
     ground.intake().take([GONE])
-    ground.intake().take([replace(SENT, recipient="gone@example.com", at=NOW - DAY)])
+    ground.intake().take([SENT._replace(recipient="gone@example.com", at=NOW - DAY)])
     assert ground.entries()[Reason.STRIKE].strikes == 1
 
 
 def test_a_delivery_within_the_same_batch_counts_in_order(ground: Ground) -> None:
-    later = replace(SENT, recipient="gone@example.com", at=NOW + 60)
-    batch = [GONE, later, replace(GONE, queue_id="4F1B2C3D50", at=NOW + 120)]
+    later = SENT._replace(recipient="gone@example.com", at=NOW + 60)
+    batch = [GONE, later, GONE._replace(queue_id="4F1B2C3D50", at=NOW + 120)]
     ground.now = NOW + 300
     ground.intake().take(batch)
     assert ground.entries()[Reason.STRIKE].strikes == 1
@@ -175,8 +174,8 @@ def test_a_delivery_between_failures_counts_in_a_batch_that_comes_again_too(grou
     def killed(_state: State) -> None:
         raise KeyboardInterrupt
 
-    later = replace(SENT, recipient="gone@example.com", at=NOW + 60)
-    batch = [GONE, later, replace(GONE, queue_id="4F1B2C3D50", at=NOW + 120)]
+    later = SENT._replace(recipient="gone@example.com", at=NOW + 60)
+    batch = [GONE, later, GONE._replace(queue_id="4F1B2C3D50", at=NOW + 120)]
     ground.now = NOW + 300
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
@@ -195,24 +194,24 @@ def test_a_complaint_is_for_ever(ground: Ground) -> None:
 
 def test_an_outage_of_a_provider_is_doubted_and_counted_once(ground: Ground) -> None:
     intake = ground.intake()
-    intake.take([replace(SENT, queue_id=f"5F{n:08X}", at=NOW - 2 * DAY + n) for n in range(500)])
-    batch = [replace(GONE, recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}", at=NOW + n) for n in range(80)]
+    intake.take([SENT._replace(queue_id=f"5F{n:08X}", at=NOW - 2 * DAY + n) for n in range(500)])
+    batch = [GONE._replace(recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}", at=NOW + n) for n in range(80)]
     ground.away = True
     with pytest.raises(StoreUnreachableError):
         intake.take(batch)
     ground.away = False
     intake.take(batch)
     assert ground.counts()["breaker", "", "example.com"] == 1
-    again = [replace(event, queue_id=f"7F{n:08X}", at=NOW + 200) for n, event in enumerate(batch)]
+    again = [event._replace(queue_id=f"7F{n:08X}", at=NOW + 200) for n, event in enumerate(batch)]
     intake.take(again)
     assert ground.entries("user9@example.com")[Reason.HARD_BOUNCE].expires is not None
     assert "breaker=example.com" in ground.entries("user9@example.com")[Reason.HARD_BOUNCE].note
 
 
 def test_a_process_without_deliveries_goes_by_the_breaker_of_the_one_that_has_them(ground: Ground) -> None:
-    batch = [replace(GONE, recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}", at=NOW + n) for n in range(80)]
+    batch = [GONE._replace(recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}", at=NOW + n) for n in range(80)]
     ground.intake().take(batch)
-    by_mail = replace(GONE, source=Source.BOUNCE, recipient="late@example.com", queue_id="8F00000000", at=NOW + 90)
+    by_mail = GONE._replace(source=Source.BOUNCE, recipient="late@example.com", queue_id="8F00000000", at=NOW + 90)
     ground.intake(sees_all=False).take([by_mail])
     assert "breaker=example.com" in ground.entries("late@example.com")[Reason.HARD_BOUNCE].note
 
@@ -246,5 +245,5 @@ def test_the_lists_are_asked_once_for_a_subject_and_written_once_for_a_batch(gro
 
     now: Callable[[], float] = lambda: NOW  # noqa: E731
     intake = Intake(FeedbackSettings(), ground.state, Edges(lists, lambda _: set(), True, now=now))
-    intake.take([replace(GONE, recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}") for n in range(20)])
+    intake.take([GONE._replace(recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}") for n in range(20)])
     assert (len(asked), len(applied)) == (20, 1)

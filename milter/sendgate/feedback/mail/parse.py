@@ -7,7 +7,7 @@ Nothing is refused, whatever the octets are; nobody is suppressed by what is no 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from typing import NamedTuple
 
@@ -124,8 +124,7 @@ class _Parsing:
         names = {spelling(name) for name in (mention.recipient, mention.original, recipient) if name}
         deferred = mention.action == "delayed" or (not mention.action and told.late)
         judged = judge(mention, told.lines, names, self._reader.rules, deferred=deferred, persons=told.persons)
-        event = replace(
-            told.common,
+        event = told.common._replace(
             recipient=recipient,
             event_class=judged.verdict.event_class,
             type=judged.verdict.type,
@@ -138,11 +137,11 @@ class _Parsing:
             derived=(*told.common.derived, *((how,) if how else ())),
         )
         if mention.action == "complaint":
-            return replace(event, event_class=EventClass.COMPLAINT, type=None, source=Source.COMPLAINT)
+            return event._replace(event_class=EventClass.COMPLAINT, type=None, source=Source.COMPLAINT)
         if mention.action in _DELIVERED or (not mention.action and told.is_success):
-            return replace(event, event_class=EventClass.NONE, type=None)
+            return event._replace(event_class=EventClass.NONE, type=None)
         if is_own_refusal(judged.words):
-            return replace(event, event_class=EventClass.NONE, type=None, final=False)
+            return event._replace(event_class=EventClass.NONE, type=None, final=False)
         return event
 
     def _answered(self) -> list[Event]:
