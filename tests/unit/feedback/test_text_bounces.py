@@ -25,10 +25,11 @@ def found_in(text: str, headers: str = "") -> list[tuple[str, str]]:
     [
         (f"It failed.\n\n  Final-Recipient: rfc822; {ANNA}\n  Action: failed\n", "pasted-status"),
         (f"<{ANNA}>:\nno such user\n", "address-lines"),
-        (f"  * {ANNA}\n", "address-lines"),
+        (f"Not delivered to:\n  * {ANNA}\n", "address-lines"),
+        (f"  * {ANNA}\n", "bare-lines"),
         (f"1. {ANNA} - no such user\n", "address-lines"),
         (f"550 5.1.1 <{ANNA}>... User unknown\n", "address-lines"),
-        (f"SMTP <{ANNA}>\n", "address-lines"),
+        (f"The destination is unknown:\n\nSMTP <{ANNA}>\n", "address-lines"),
         (f"Failed Recipient: {ANNA}\n", "labelled"),
         (f"Empfänger: <{ANNA}>\n", "labelled"),
         (f"収信できません\n宛先：{ANNA}\n", "labelled"),

@@ -6,6 +6,7 @@ Nothing is refused: what is no address is not found. The time is linear in the l
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from sendgate.address import AddressError, parse
 
 MOST_FOUND = 1000
 _MOST_LOCAL = 192
+_REMEMBERED = 2000
 _MOST_DOMAIN = 255
 
 # Both are matched from the "@" outwards, the local part on reversed text.
@@ -51,6 +53,7 @@ def first_address(text: str) -> str:
     return found[0].text if found else ""
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def spelling(text: str) -> str:
     """The one spelling of an address; of what is none, the text in lower case."""
     try:

@@ -18,6 +18,9 @@ _FIELD = re.compile(r"([!-9;-~]{1,100})[ \t]{0,20}:[ \t]*(.*(?:\n[ \t]+\S.*)*)\n
 _FOLD = re.compile(r"\n[ \t]+")
 _ENCODED = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]{0,4000})\?=(?:\s+(?==\?))?")
 _PARAMETER = re.compile(r';\s*([!-:<>-~]{1,60}?)\*?\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s;]*))')
+_HIGH = re.compile(rb"[\xa1-\xff]+")
+_ASCII_LETTER = re.compile(rb"[A-Za-z]")
+_FEWEST_HIGH = 6
 _NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 
 
@@ -115,7 +118,7 @@ def decode_octets(octets: bytes, charset: str) -> str:
     try:
         return octets.decode()
     except UnicodeDecodeError:
-        return octets.decode("latin-1")
+        return octets.decode(_likely_charset(octets), "replace")
 
 
 def decode_base64(text: str | bytes) -> bytes:
@@ -131,6 +134,20 @@ def decode_base64(text: str | bytes) -> bytes:
         return binascii.a2b_base64(letters[: len(letters) // 4 * 4])
     except binascii.Error:
         return b""
+
+
+def _likely_charset(octets: bytes) -> str:
+    """The charset of octets that do not tell it, and are not UTF-8: what is nearly all letters beyond ASCII is not
+    latin-1 but Chinese (in pairs) or Russian (where small letters are the upper half in one charset, not the other).
+    """
+    high = _HIGH.findall(octets)
+    many = sum(map(len, high))
+    if many < _FEWEST_HIGH or many < len(_ASCII_LETTER.findall(octets)):
+        return "latin-1"
+    if all(len(run) % 2 == 0 for run in high):
+        return "gb18030"
+    small = sum(octet >= 0xE0 for run in high for octet in run)
+    return "windows-1251" if 2 * small > many else "koi8-r"
 
 
 def _decode_word(word: re.Match[str]) -> str:

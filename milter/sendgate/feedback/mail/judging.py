@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sendgate.feedback.classify import classify, codes_of
-from sendgate.feedback.event import Answer, BounceType, Phase, Verdict
+from sendgate.feedback.event import Answer, BounceType, EventClass, Phase, Verdict
 from sendgate.feedback.mail.addresses import spelling
 from sendgate.feedback.mail.blocks import Lines
 from sendgate.feedback.mail.mention import Mention
+from sendgate.feedback.mail.phrases import HEDGE, fold
 from sendgate.feedback.rules import Rules
 
 MOST_WORDS = 3000
 _MOST_TRIED = 4
+_SENTENCE = re.compile(r"(?:[^.!?。！？]|[.!?](?!\s))*(?:[.!?](?=\s)|[。！？]|$)\s*")
 _FEW = 20
 """Recipients up to which the whole report is searched for each."""
 
@@ -85,6 +87,9 @@ def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, *, defe
             continue
         tried.add(key)
         one = _judge_words(words[:MOST_WORDS], mention, lines, rules, deferred)
+        if one.verdict.event_class is EventClass.HARD and words != mention.reason:
+            certain = _certain(words[:MOST_WORDS])  # a report's own words may list reasons that are merely possible
+            one = one if certain == words else _judge_words(certain, mention, lines, rules, deferred)
         if one.verdict.type is not BounceType.OTHER:
             return one
         if first is None or (not first.code and not first.words and one.code):
@@ -114,20 +119,29 @@ def host_in(text: str) -> str:
 
 
 def _words(mention: Mention, lines: Lines, names: set[str], persons: int) -> Iterator[str]:
-    """What may tell of a recipient: its fields, the words at its address, then all that belong to no other."""
+    """What may tell of a recipient: its fields, the words at its address; then all that belong to no other."""
     if mention.action and (mention.reason or mention.status):
         yield mention.reason
-    if persons == 1:  # all words are about this one, and those with a code tell most
-        own = [] if mention.action else [mention.reason]
-        found = [one for one in (*own, *lines.reasons_about(names), lines.coded(names), lines.rest(names)) if one]
-        yield from sorted(found, key=lambda one: codes_of(one) == ("", ""))
-        return
-    if mention.reason:
-        yield mention.reason
-    yield from lines.reasons_about(names)
+    found = [] if mention.action else [mention.reason]
+    found += lines.reasons_about(names)
     if persons <= _FEW:
-        yield lines.coded(names)
-        yield lines.rest(names)
+        found += [lines.coded(names), lines.rest(names)]
+    if persons == 1:  # all words are about this one, and those with a code tell most
+        found.sort(key=lambda one: codes_of(one) == ("", ""))
+    yield from found
+
+
+def _certain(words: str) -> str:
+    """Words without the sentences that tell of merely possible reasons; a list of those ends what is certain."""
+    if not HEDGE.are_in(fold(words)):
+        return words
+    certain: list[str] = []
+    for sentence in _SENTENCE.findall(words):
+        if not HEDGE.are_in(fold(sentence)):
+            certain.append(sentence)
+        elif ":" in sentence or "：" in sentence:
+            break
+    return "".join(certain)
 
 
 def _judge_words(words: str, mention: Mention, lines: Lines, rules: Rules, deferred: bool) -> Judgement:

@@ -7,6 +7,7 @@ Nothing is refused, whatever the octets are; nobody is suppressed by what is no 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from sendgate.feedback.rules import Rules
 from sendgate.feedback.verp import Verified, VerpChecker
 
 MOST_TEXT = 512
+_MOST_OF_ONE = 8
 _DELIVERED = ("delivered", "relayed", "expanded")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _WEIGHT = {EventClass.HARD: 4, EventClass.BLOCK: 3, EventClass.SOFT: 2, EventClass.OTHER: 1}
@@ -110,7 +112,7 @@ class _Parsing:
         )
         best: dict[str, Event] = {}
         told = _Told(lines, common, late, report.is_success, len({spelling(one.recipient) for one in mentions}))
-        for mention in mentions:
+        for mention in _few_of_each(mentions):
             event = self._event(mention, told, verified if told.persons == 1 else None)
             if event is not None:
                 before = best.get(event.recipient)
@@ -168,6 +170,17 @@ class _Parsing:
 def one_line(text: str) -> str:
     """A text as an event keeps it: one line, cut."""
     return _UNPRINTABLE.sub(" ", text[: 4 * MOST_TEXT]).strip()[:MOST_TEXT]
+
+
+def _few_of_each(mentions: list[Mention]) -> list[Mention]:
+    """The mentions without those that say the same of one recipient, or are too many of one."""
+    seen: Counter[str] = Counter()
+    few = []
+    for mention in dict.fromkeys(mentions):
+        seen[mention.recipient] += 1
+        if seen[mention.recipient] <= _MOST_OF_ONE:
+            few.append(mention)
+    return few
 
 
 def _mentions(message: Message, report: Report, lines: Lines) -> list[Mention]:
