@@ -148,3 +148,18 @@ def test_a_gate_that_refuses_is_no_failure_of_the_recipient() -> None:
 def test_an_automatic_reply_is_no_delivery() -> None:
     event = only(events_of(message("not-out-of-office")))
     assert (event.event_class, event.final, event.derived) == (EventClass.NONE, False, ("automatic reply",))
+
+
+def test_a_report_that_names_nobody_is_about_whom_our_signed_sender_names() -> None:
+    event = only(events_of(bounce("Your message could not be delivered.", to=signed(ANNA))))
+    assert (event.recipient, event.campaign) == (ANNA, "winter")
+
+
+def test_a_report_that_names_nobody_is_about_whom_the_sender_carries() -> None:
+    event = only(events_of(bounce("Your message could not be delivered.", to="b+anna=example.net@news.example.com")))
+    assert (event.recipient, event.derived) == (ANNA, ("recipient from the sender that it came back to",))
+
+
+def test_reasons_that_are_merely_possible_make_nobody_hard() -> None:
+    text = f"Not delivered to:\n\n{ANNA}\n\nPossible reasons: the address does not exist, the mailbox is full."
+    assert only(events_of(bounce(text))).event_class is not EventClass.HARD

@@ -49,11 +49,13 @@ def is_bounce(message: Message, report: Report) -> bool:
     certain = _for_programs(message) + _by_a_mail_system(message) + _returns_ours(message, report)
     if certain < 2 or _ABOUT_SESSIONS.match(message.headers.get("subject")):
         return False
-    score = certain + _automatic(message) + _in_its_subject(message)
+    told = _in_its_subject(message)
+    score = certain + _automatic(message) + told
     score += (_AGAINST_DAEMON if is_from_daemon(message) else _AGAINST).get(kind, 0)
-    if ENOUGH - 2 <= score < ENOUGH:
-        score += _in_its_words(report, is_from_daemon(message))
-    return score >= ENOUGH
+    if ENOUGH - 2 <= score < ENOUGH or not told:
+        told = _in_its_words(report, is_from_daemon(message))
+        score += told
+    return score >= ENOUGH and (told > 0 or certain >= ENOUGH)
 
 
 def _in_its_words(report: Report, by_daemon: bool) -> int:

@@ -33,6 +33,7 @@ _REFUSAL = re.compile(
     r".{0,60}(?:received|response|respon(?:d|s)ed|replied|said|[<>:-])\W{1,10}[45]\d\d\b|\W{0,10}[45]\d\d\b",
     re.IGNORECASE,
 )
+_VERP = re.compile(r"(?:\+|-return-\d{1,9}-)([^+=@\s]{1,64})=([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})@")
 _HELPER = re.compile(
     r"(?:post|host|web)master@|(?:help|support|service|info|admin|abuse|noc|security|contact|it|kundenservice|sac)[-._\w]{0,20}@",
     re.IGNORECASE,
@@ -218,7 +219,21 @@ class OnlyRecipient:
     def find(self, lines: Lines) -> list[Mention]:
         original = lines.report.original
         named = original.to if len(original.to) == 1 else tuple(original.recipients)
-        return [Mention(named[0], how=self.name, guessed=True)] if len(named) == 1 else []
+        return [Mention(named[0], how=self.name, guessed_from="the returned message")] if len(named) == 1 else []
+
+
+class CameBackTo:
+    """The report names nobody, and came back to a sender that carries its recipient (VERP), signed or not."""
+
+    name = "came-back-to"
+
+    def find(self, lines: Lines) -> list[Mention]:
+        senders = (lines.report.headers.get(name) for name in ("delivered-to", "x-original-to", "to"))
+        carried = (_VERP.search(first_address(sender)) for sender in senders)
+        found = next((one for one in carried if one), None)
+        if found is None:
+            return []
+        return [Mention(f"{found[1]}@{found[2]}", how=self.name, guessed_from="the sender that it came back to")]
 
 
 DETECTORS: tuple[Detector, ...] = (
@@ -233,7 +248,7 @@ DETECTORS: tuple[Detector, ...] = (
     SubjectLine(),
     BareLines(),
 )
-GUESSES: tuple[Detector, ...] = (OnlyRecipient(),)
+GUESSES: tuple[Detector, ...] = (OnlyRecipient(), CameBackTo())
 
 
 def failed_recipients(report: Report, lines: Lines, detectors: tuple[Detector, ...] = DETECTORS) -> list[Mention]:

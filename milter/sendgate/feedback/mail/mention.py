@@ -16,7 +16,7 @@ class Mention:
     reason: the words about this recipient; status: enhanced code (RFC 3463) that stands in a field of its own;
     action: failed, delayed, delivered, relayed or expanded (RFC 3464), complaint, or "": the report is free text;
     envelope_id, queue_id: as the reporting system gives them; how: the detector that found it, "" for an RFC 3464 one;
-    guessed: the report itself names nobody.
+    guessed_from: where it was found, when the report itself names nobody.
     """
 
     recipient: str
@@ -29,4 +29,4 @@ class Mention:
     envelope_id: str = ""
     queue_id: str = ""
     how: str = ""
-    guessed: bool = False
+    guessed_from: str = ""

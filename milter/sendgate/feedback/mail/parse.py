@@ -98,6 +98,8 @@ class _Parsing:
         candidates = [name for one in mentions for name in (one.original, one.recipient) if name]
         candidates += sorted(report.original.recipients)
         verified = proved(self._reader.verp, senders, candidates, self._reader.now)
+        if verified is not None and all(one.guessed_from for one in mentions):
+            mentions = [Mention(verified.recipient)]
         campaign, how = campaign_of(
             self._reader.resolver, senders, report.original, self._reader.campaign_header, mentions
         )
@@ -203,13 +205,17 @@ def _recipient(mention: Mention, report: Report, verified: Verified | None) -> t
         return verified.recipient, "" if verified.recipient in named else "recipient from the signed sender"
     for one in named:
         if one in report.original.recipients:
-            return one, "recipient from the returned message" if mention.guessed else ""
+            return one, _derived(mention)
     named = [one for one in named if not report.is_own(one)]
     if named:
-        return named[0], ""
+        return named[0], _derived(mention)
     local = next((one for one in (mention.original, mention.recipient) if one and "@" not in one), "")
     completed = report.original.with_local(local)
     return completed, "domain from the returned message" if completed else ""
+
+
+def _derived(mention: Mention) -> str:
+    return f"recipient from {mention.guessed_from}" if mention.guessed_from else ""
 
 
 def _is_late(report: Report) -> bool:
