@@ -163,3 +163,8 @@ def test_a_report_that_names_nobody_is_about_whom_the_sender_carries() -> None:
 def test_reasons_that_are_merely_possible_make_nobody_hard() -> None:
     text = f"Not delivered to:\n\n{ANNA}\n\nPossible reasons: the address does not exist, the mailbox is full."
     assert only(events_of(bounce(text))).event_class is not EventClass.HARD
+
+
+def test_a_mailbox_that_is_gone_by_its_code_and_full_by_the_words_is_not_hard() -> None:
+    report = status_report(FAILED.format(ANNA), text="Your message was rejected: the mailbox is full, quota exceeded.")
+    assert only(events_of(report)).event_class is EventClass.SOFT

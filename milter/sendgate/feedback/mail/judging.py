@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from sendgate.feedback.classify import classify, codes_of
@@ -91,10 +92,18 @@ def judge(mention: Mention, lines: Lines, names: set[str], rules: Rules, *, defe
             certain = _certain(words[:MOST_WORDS])  # a report's own words may list reasons that are merely possible
             one = one if certain == words else _judge_words(certain, mention, lines, rules, deferred)
         if one.verdict.type is not BounceType.OTHER:
-            return one
+            return _doubted(one, mention, lines, rules) if persons == 1 and mention.action else one
         if first is None or (not first.code and not first.words and one.code):
             first = one
     return first or _judge_words("", mention, lines, rules, deferred)
+
+
+def _doubted(judged: Judgement, mention: Mention, lines: Lines, rules: Rules) -> Judgement:
+    """What is to be thought when the fields say that a mailbox is gone, and the report's words that it is full."""
+    if judged.verdict.event_class is not EventClass.HARD:
+        return judged
+    other = _judge_words(lines.report.text[:MOST_WORDS], replace(mention, status="", code=""), lines, rules, False)
+    return other if other.verdict.type is BounceType.FULL else judged
 
 
 def phase_in(text: str) -> Phase:
@@ -120,7 +129,7 @@ def host_in(text: str) -> str:
 
 def _words(mention: Mention, lines: Lines, names: set[str], persons: int) -> Iterator[str]:
     """What may tell of a recipient: its fields, the words at its address; then all that belong to no other."""
-    if mention.action and (mention.reason or mention.status):
+    if mention.reason and mention.action:
         yield mention.reason
     found = [] if mention.action else [mention.reason]
     found += lines.reasons_about(names)
@@ -128,7 +137,7 @@ def _words(mention: Mention, lines: Lines, names: set[str], persons: int) -> Ite
         found += [lines.coded(names), lines.rest(names)]
     if persons == 1:  # all words are about this one, and those with a code tell most
         found.sort(key=lambda one: codes_of(one) == ("", ""))
-    yield from found
+    yield from (one for one in found if one)
 
 
 def _certain(words: str) -> str:
