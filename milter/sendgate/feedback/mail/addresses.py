@@ -23,7 +23,7 @@ _LETTER = r"A-Za-z0-9_\u00c0-\u024f\u0370-\u1fff"
 _DOMAIN = re.compile(rf"[{_LETTER}][{_LETTER}-]*(?:\.[{_LETTER}][{_LETTER}-]*)+")
 _QUOTED_BACKWARDS = re.compile(r'"(?:[^"\\\n]|\\.)+"')
 _AROUND = "'`*=|&{}/!?#%$~^+"
-_PREFIX = re.compile(r"(?:smtp|rfc-?822|mailto)=", re.IGNORECASE)  # as X.400 and Exchange write addresses
+_PREFIX = re.compile(r"(?:smtp|rfc-?822|mailto|recipient|rcpt|to|user|address|e?mail)=", re.IGNORECASE)
 _NUMERIC = re.compile(r"[0-9]+")
 
 

@@ -24,10 +24,12 @@ _LEAD = re.compile(
     r"(?:(?:smtp|local)\s{1,8}(?=<))?[<\[('\"`\u300c]*(?:(?:rfc822|mailto|smtp)[:;]\s*)?<?",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"[\s>*\-\"']{0,20}(?:[A-Z\u00c0-\u00de][\w.'-]{0,40},?\"?\s{1,3}){1,4}<")
 _TAIL = re.compile(r"[>\])'\"`\u300d]*(?:\s*[<(\[](?:mailto:)?[^\s<>]{1,320}[>)\]])?")
 _CODED = re.compile(r"(?:^|[\s:'\"(#>])([45]\d\d)(?:[- ]|$)")
 _BETWEEN = re.compile(r"[\s<>,;'\"()\[\]\u3001\uff0c]{1,20}(?:(?:and|und|et|y|e|и|和|と)\s{1,4}<?)?")
 _SENTENCE_END = re.compile(r"[.!?]\s|[。！？]|\n\s*\n")
+_ACCEPTED = re.compile(r"(?:^|[\s:'\"(#>])2\d\d[- ](?:2\.\d{1,3}\.\d{1,3}|ok\b)", re.IGNORECASE)
 _BARE_CODE = re.compile(r"\s*([45]\d\d) ")
 _RULE = re.compile(r"\s*[-=*_~#|+]{3,}")
 _SECTION = re.compile(r"\s*(?:[-=*_~#|]{2,}.{1,100}[-=*_~#|:]|-{3,}\s*\S.{0,100})\s*$")
@@ -38,7 +40,7 @@ _NOT_A_RECIPIENT = re.compile(
     r"|(?<!unable to )(?<!able to )(?<!not )(?<!n't )(?<!cannot )(?<!failed to )(?<!tried to )(?<!trying to )"
     r"(?:send|write|forward|reply|respond|complain|please e?-?mail)(?: [\w-]{1,12}){0,4} to"
     r"|return-path|envelope[- ]from|mail from|sender|from|reply-to|(?:message|resent)[- ]?id|id|in-reply-to|references"
-    r"|e\.g\.,?(?: if)?|for example,?|such as|example|hello|hi|dear|hallo|bonjour|hola|ol[áa]|ciao"
+    r"|e\.g\.,?(?: if)?|for example,?|such as|hello|hi|dear|hallo|bonjour|hola|ol[áa]|ciao"
     # where the person is now
     r"|(?:new|neue|nouvelle|nueva|nuovo|novo|nova)(?: e-?mail)?[ -]?"
     r"(?:address|adresse|direcci[óo]n|indirizzo|endere[çc]o)"
@@ -78,7 +80,9 @@ class Line:
             return None
         first = self.found[0]
         lead = _LEAD.match(self.text)
-        return first if lead is not None and lead.end() >= first.start else None
+        if lead is not None and lead.end() >= first.start:
+            return first
+        return first if _NAME.fullmatch(self.text, 0, first.start) and not self.after(first)[:1].isalnum() else None
 
     def after(self, found: Found) -> str:
         """What follows an address in its line."""
@@ -95,6 +99,10 @@ class Lines:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.all = [self._read(number, text) for number, text in enumerate(report.lines)]
+
+    @cached_property
+    def _is_success(self) -> bool:
+        return self.report.is_success
 
     @cached_property
     def with_addresses(self) -> list[Line]:
@@ -237,6 +245,8 @@ class Lines:
 
     def _read(self, number: int, text: str) -> Line:
         if "@" not in text:
+            return Line(number, text, ())
+        if _ACCEPTED.search(text) and not _CODED.search(text) and not self._is_success:
             return Line(number, text, ())
         return Line(number, text, tuple(one for one in find_addresses(text[:2000]) if self._may_be_failed(text, one)))
 

@@ -93,7 +93,8 @@ class _Parsing:
         return self._of_mentions(mentions or failed_recipients(report, lines, GUESSES), report, lines)
 
     def _of_mentions(self, mentions: list[Mention], report: Report, lines: Lines) -> list[Event]:
-        late = _is_late(report) if any(not one.action for one in mentions) else False
+        in_words = any(not one.action for one in mentions)
+        late, is_success = in_words and _is_late(report), in_words and report.is_success
         senders = envelope_senders(self._message.headers, report.original)
         candidates = [name for one in mentions for name in (one.original, one.recipient) if name]
         candidates += sorted(report.original.recipients)
@@ -113,7 +114,7 @@ class _Parsing:
             derived=(how,) if how else (),
         )
         best: dict[str, Event] = {}
-        told = _Told(lines, common, late, report.is_success, len({spelling(one.recipient) for one in mentions}))
+        told = _Told(lines, common, late, is_success, len({spelling(one.recipient) for one in mentions}))
         for mention in _few_of_each(mentions):
             event = self._event(mention, told, verified if told.persons == 1 else None)
             if event is not None:
