@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.parts import Program
-from feedback.test_serve_feedback import BOUNCE, Log
+from feedback.parts import BOUNCE, Log
 
 SECRET = b"0123456789abcdef"
 

@@ -32,6 +32,9 @@ def open_shards(
     layout = _layout(wanted, there or _told_by_a_shard(client, wanted.prefix), client.place)
     shards = Shards(client, layout, history)
     marks = shards.look()
+    if create and any(marks) and not all(marks) and there.get(b"state") != COMPLETE:
+        there = client.hash(f"{wanted.prefix}:layout")  # another process began to make them meanwhile
+        marks = shards.look()
     if create and there.get(b"state") == CREATING:
         make_missing(shards, secret)
     elif not any(marks):
