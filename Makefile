@@ -1,9 +1,10 @@
 # Everything here runs on a fresh Debian 12 (root, Python 3.11): what is missing is installed first.
-# PYTHON, ARGS and VENV can be set: make run ARGS=--once
+# PYTHON, ARGS, WORKERS (processes that test; 0: this one) and VENV can be set: make run ARGS=--once
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 3
 BIN = $(VENV)/bin
 # pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
 export PYTHON
@@ -16,7 +17,7 @@ run: system-run $(VENV)/.installed  ## a private Postfix with the gate in front,
 	$(BIN)/python -m trial.demo $(ARGS)
 
 test: system-test $(VENV)/.installed  ## the whole suite, on real servers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of imports
 	$(BIN)/ruff format --check .
