@@ -69,7 +69,7 @@ def classify(answer: Answer, rules: Rules) -> Verdict:
     to_sender = phase in SENDER_PHASES or any(one in text for one in _SENDER_TEXTS)
     if any(one in text for one in _OWN_WORDS) and is_own_refusal(answer.reply):
         return Verdict(BounceType.POLICY, EventClass.BLOCK, "another gate's refusal")
-    for rule in rules.find(text, code, enhanced, phase):
+    for rule in rules.find(text, code, enhanced, phase, answer.host.lower()):
         if not (to_sender and rule.type in HARD):
             return _verdict(rule.type, deferred, f"rule {rule.name}: {rule.because}")
     by_code = type_of_code(enhanced)

@@ -72,7 +72,7 @@ class Answer:
     """What a server, or our own Postfix, said about a recipient.
 
     reply: the whole text, with or without its codes; smtp_code: "550" or ""; enhanced: "5.1.1" (RFC 3463) or "";
-    deferred: the sender keeps the message and tries again, whatever the codes say.
+    deferred: the sender keeps the message and tries again, whatever the codes say; host: the server's name or "".
     """
 
     reply: str
@@ -80,6 +80,7 @@ class Answer:
     enhanced: str = ""
     phase: Phase = Phase.UNKNOWN
     deferred: bool = False
+    host: str = ""
 
 
 class Verdict(NamedTuple):

@@ -55,15 +55,15 @@ class Rule:
     phases: tuple[Phase, ...] = ()
     hosts: tuple[Pattern, ...] = ()
 
-    def meets(self, text: str, code: str, enhanced: str, phase: Phase) -> bool:
-        """Whether all but the patterns fits; `text` is folded."""
+    def meets(self, text: str, code: str, enhanced: str, phase: Phase, host: str) -> bool:
+        """Whether all but the patterns fits; `text` is folded, host in lower case."""
         if self.smtp and not code.startswith(self.smtp):
             return False
         if self.enhanced and not any(_under(enhanced, one) for one in self.enhanced):
             return False
         if self.phases and phase not in self.phases:
             return False
-        if self.hosts and not any(one.expression.search(text) for one in self.hosts):
+        if self.hosts and not any(one.expression.search(host) or one.expression.search(text) for one in self.hosts):
             return False
         return not any(one.expression.search(text) for one in self.unless)
 

@@ -61,7 +61,7 @@ class Rules:
     def __len__(self) -> int:
         return len(self.rules)
 
-    def find(self, text: str, code: str, enhanced: str, phase: Phase) -> Iterator[Rule]:
+    def find(self, text: str, code: str, enhanced: str, phase: Phase, host: str = "") -> Iterator[Rule]:
         """The rules that fit, in their order. `text` as `classify.fold` makes it."""
         there = self._there(text)
         left = (there | self._always) & self._firsts
@@ -73,7 +73,7 @@ class Rules:
             if rule is done or further & ~there or (pattern and not pattern.expression.search(text)):
                 continue
             done = rule
-            if rule.meets(text, code, enhanced, phase):
+            if rule.meets(text, code, enhanced, phase, host):
                 yield rule
 
     def _note(self, keys: Keys, bit: int) -> None:

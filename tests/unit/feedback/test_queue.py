@@ -92,7 +92,7 @@ def test_a_bounce_is_an_event_with_all_that_is_known(log: Log) -> None:
         queue_id="AAAA1",
         at=int(datetime(2026, 11, 22, 10, tzinfo=UTC).timestamp()),
     )
-    assert log.answers == [Answer("550 5.1.1 No such user", "550", "5.1.1", Phase.RCPT, deferred=False)]
+    assert log.answers == [Answer("550 5.1.1 No such user", "550", "5.1.1", Phase.RCPT, host="mx.example.com")]
 
 
 def test_a_delivery_is_an_event_without_a_failure(log: Log) -> None:

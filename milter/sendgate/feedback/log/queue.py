@@ -299,4 +299,4 @@ def answer_of(record: Delivery, remote: Remote | None) -> Answer:
         phase = Phase.HELO if (record.text or "").startswith("SASL authentication failed") else Phase.UNKNOWN
         return Answer(record.text or "", enhanced=record.dsn or "", phase=phase, deferred=deferred)
     phase = Phase.CONNECT if remote.refused else _PHASES.get(remote.phase, Phase.UNKNOWN)
-    return Answer(remote.reply, remote.smtp_code, remote.enhanced, phase, deferred)
+    return Answer(remote.reply, remote.smtp_code, remote.enhanced, phase, deferred, remote.host)

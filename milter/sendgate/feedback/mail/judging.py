@@ -159,7 +159,8 @@ def _judge_words(words: str, mention: Mention, lines: Lines, rules: Rules, defer
     status = mention.status
     if told and (not status or (status.endswith(".0.0") and told[0] == status[0])):
         status = told
-    verdict = classify(Answer(words, code, status, _phase(words, mention, lines), deferred), rules)
+    host = mention.host or host_in(words)
+    verdict = classify(Answer(words, code, status, _phase(words, mention, lines), deferred, host), rules)
     return Judgement(verdict, words, code, status)
 
 
