@@ -70,7 +70,7 @@ class Follower:
             if batch.position is None:
                 if wait(LOOK_EVERY_SECONDS):
                     return
-            elif not self._taken(batch, wait):
+            elif not self._taken(batch, wait) or wait(0):
                 return
 
     def read(self) -> Batch:
@@ -92,10 +92,11 @@ class Follower:
     def _taken(self, batch: Batch, wait: Callable[[float], bool]) -> bool:
         """Take a batch in, with patience. False when there shall be no further try; then nothing of it was saved."""
         delay, told = RETRY_FIRST_SECONDS, False
+        patient_with: tuple[type[Exception], ...] = (StateError, *self._plan.retry_on)
         while True:
             try:
                 self.take(batch)
-            except (StateError, *self._plan.retry_on) as error:
+            except patient_with as error:
                 if not told:
                     events.feedback_waits(str(error))
                     told = True
