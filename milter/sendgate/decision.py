@@ -4,8 +4,8 @@ In: the entries found for the recipient, the campaign, the time, the rules (acti
 Out: a `Decision`: what to do, the entry that caused it, and whether it is enforced or only observed.
 Nothing is refused: every recipient gets a decision.
 
-The order of thought: strikes, and entries that are expired or out of scope, do not exist; an enforced `allow` removes all but
-legal, complaint and unsubscribe; then the strongest reason that is enforced decides; if none is, the strongest
+The order of thought: strikes, and entries that are expired or out of scope, do not exist; an enforced `allow` removes
+all but legal, complaint and unsubscribe; then the strongest reason that is enforced decides; if none is, the strongest
 observed one is reported and the recipient passes.
 """
 

@@ -30,7 +30,7 @@ class EntryError(ValueError):
 
 
 class Reason(StrEnum):
-    """Why an entry is there, strongest first; `allow` beats all but those in `OVERRIDES_ALLOW`; `strike` does nothing."""
+    """Why an entry is there, strongest first. `allow` beats all but those in `OVERRIDES_ALLOW`, `strike` nothing."""
 
     TRAP = "trap"
     LEGAL = "legal"

@@ -17,7 +17,7 @@ from threading import Lock
 from sendgate import events
 from sendgate.cli import serve_feedback, stores
 from sendgate.keys import Keyer
-from sendgate.metrics import Collector, FollowMetrics, Metrics, StoreCollector, StoreFigures, exposition
+from sendgate.metrics import FollowMetrics, Metrics, StoreCollector, StoreFigures, exposition
 from sendgate.metrics_feedback import FeedbackCollector
 from sendgate.ops.probe import probe
 from sendgate.settings import Settings
@@ -41,7 +41,7 @@ def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, 
         except StoreError:
             return None
 
-    collectors: list[Collector] = [StoreCollector(figures)]
+    collectors: list[StoreCollector | FeedbackCollector] = [StoreCollector(figures)]
     if settings.feedback.log or settings.feedback.lmtp:
         collectors.append(FeedbackCollector(lambda: serve_feedback.figures(settings), settings.campaign.max_labels))
     return exposition(folder, collectors)
