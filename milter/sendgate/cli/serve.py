@@ -175,13 +175,17 @@ def _feedback(settings: Settings, keyer: Keyer, ground: Ground, control: int) ->
     ground.ops.close()
     if ground.lmtp is not None:
         ground.lmtp.close()
-    serve_feedback.follow_log(settings, keyer, control)
+    from sendgate.cli.feedback_processes import follow_log  # in this process alone
+
+    follow_log(settings, keyer, control)
 
 
 def _lmtp(settings: Settings, keyer: Keyer, ground: Ground, lmtp: socket.socket, control: int) -> None:
     ground.milter.close()
     ground.ops.close()
-    serve_feedback.serve_lmtp(settings, keyer, lmtp, control)
+    from sendgate.cli.feedback_processes import serve_lmtp  # in this process alone
+
+    serve_lmtp(settings, keyer, lmtp, control)
 
 
 def _verify(settings: Settings, ground: Ground) -> None:

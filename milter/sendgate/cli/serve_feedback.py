@@ -1,27 +1,16 @@
-"""What `serve` runs for feedback: the follower of Postfix's log, the LMTP server, and their figures.
+"""What `serve` must know of feedback before it runs: whether it is wanted, whether it can be had, its socket.
 
-In: settings, the keyer. Out: processes' main functions, figures for the metrics.
-Refused: `SettingsError` for rules, secrets and the state's folder; `ListenError` for the socket.
+In: settings. Out: an open socket; the processes themselves are in `feedback_processes`, which is loaded only when they
+are wanted. Refused: `SettingsError` for rules, secrets and the state's folder; `ListenError` for the socket.
 """
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
-from sendgate import events
-from sendgate.cli import feedback_parts
-from sendgate.feedback import lmtp
-from sendgate.feedback.breaker import Breaker
-from sendgate.feedback.follower import POSITION, Follower
-from sendgate.feedback.intake import BREAKER_STATE
-from sendgate.feedback.log.tail import Position
-from sendgate.feedback.state import State, StateError
-from sendgate.keys import Keyer
-from sendgate.metrics_feedback import FeedbackFigures
+from sendgate.feedback.state import StateError
 from sendgate.settings import Settings
 from sendgate.settings_file import SettingsError
 from sendgate.smtp import listener
@@ -34,12 +23,15 @@ def active(settings: Settings) -> bool:
 
 def check(settings: Settings) -> None:
     """Tell what is wrong before anything is started. Raises SettingsError."""
-    if active(settings):
-        feedback_parts.check(settings)
-        try:
-            feedback_parts.open_state(settings).close()
-        except StateError as error:
-            raise SettingsError([str(error)]) from None
+    if not active(settings):
+        return
+    from sendgate.cli import feedback_parts  # here, so that a gate without feedback does not keep all of it in memory
+
+    feedback_parts.check(settings)
+    try:
+        feedback_parts.open_state(settings).close()
+    except StateError as error:
+        raise SettingsError([str(error)]) from None
 
 
 @contextmanager
@@ -60,45 +52,3 @@ def protect(settings: Settings) -> None:
     """Give the LMTP socket its mode and group anew. Raises ListenError."""
     if settings.feedback.lmtp is not None:
         listener.protect(settings.feedback.lmtp, settings.feedback.lmtp_mode, settings.feedback.lmtp_group)
-
-
-def follow_log(settings: Settings, keyer: Keyer, control: int) -> None:
-    """Follow Postfix's log until the control pipe ends."""
-
-    def wait(seconds: float) -> bool:
-        return bool(select.select([control], [], [], seconds)[0])
-
-    path = Path(settings.feedback.log or "")
-    if not path.exists():
-        events.log_missing(str(path))
-    with closing(feedback_parts.open_state(settings)) as state:
-        Follower(feedback_parts.follow_plan(settings, keyer, state)).run(wait)
-
-
-def serve_lmtp(settings: Settings, keyer: Keyer, bound: socket.socket, control: int) -> None:
-    """Take bounces and complaints in by LMTP until the control pipe ends."""
-    with closing(feedback_parts.open_state(settings)) as state:
-        receiver = feedback_parts.receiver(settings, keyer, state)
-        lmtp.run(bound, receiver.receive_from_mta, control)
-
-
-def figures(settings: Settings) -> FeedbackFigures | None:
-    """What the metrics tell of feedback; None while its state cannot be read."""
-    with suppress(StateError), closing(feedback_parts.open_state(settings)) as state:
-        breaker = Breaker(settings.feedback, state.get(BREAKER_STATE))
-        return FeedbackFigures(state.counts(), breaker.open_providers(), _behind(settings, state))
-    return None
-
-
-def _behind(settings: Settings, state: State) -> int | None:
-    """Octets of the log that are not taken in; of the newest file only, when it was rotated meanwhile."""
-    if settings.feedback.log is None:
-        return None
-    try:
-        status = Path(settings.feedback.log).stat()
-    except OSError:
-        return 0
-    saved = state.get(POSITION)
-    position = Position.of(saved) if saved else None
-    is_same = position is not None and (position.device, position.inode) == (status.st_dev, status.st_ino)
-    return max(status.st_size - (position.offset if position and is_same else 0), 0)

@@ -42,8 +42,10 @@ def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, 
             return None
 
     collectors: list[StoreCollector | FeedbackCollector] = [StoreCollector(figures)]
-    if settings.feedback.log or settings.feedback.lmtp:
-        collectors.append(FeedbackCollector(lambda: serve_feedback.figures(settings), settings.campaign.max_labels))
+    if serve_feedback.active(settings):
+        from sendgate.cli.feedback_processes import figures as of_feedback  # in this process alone
+
+        collectors.append(FeedbackCollector(lambda: of_feedback(settings), settings.campaign.max_labels))
     return exposition(folder, collectors)
 
 
