@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sendgate.cli import serve_feedback, stores
+from sendgate.cli import stores
+from sendgate.cli.feedback_processes import follow_log
 from sendgate.feedback.state import State
 from sendgate.settings import Settings, load
 
@@ -35,7 +36,7 @@ def _follow(settings: Settings, command: list[str]) -> None:
     if command[0] == "die":
         _die(command[1] == "before", int(command[2]))
     control, _never_closed = os.pipe()
-    serve_feedback.follow_log(settings, stores.keyer(settings), control)
+    follow_log(settings, stores.keyer(settings), control)
 
 
 def _die(before: bool, batches: int) -> None:
