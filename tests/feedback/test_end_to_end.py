@@ -213,14 +213,14 @@ def test_the_refusal_of_a_gate_further_on_is_no_feedback(world: World) -> None:
     assert entries(world, recipient) == {}
 
 
-def test_a_message_that_expires_while_a_mailbox_is_full_suppresses_it_for_a_day(world: World) -> None:
+def test_a_message_that_expires_while_a_mailbox_is_full_puts_the_next_ones_off_for_a_day(world: World) -> None:
     full, dropped = "full-expires@example.com", "dropped-expires@example.com"
     for recipient in (full, dropped):
         world.send(recipient, "expires")
         world.wait_until_logged(recipient, "deferred")
     world.mta.expire_all()
     world.settle()
-    assert "recipient suppressed: soft_bounce" in world.wait_until_refused(full)
+    assert "recipient suppressed: soft_bounce" in world.wait_until_refused(full, "451 4.7.1")
     assert world.ask(dropped).startswith("250")
     assert world.deliveries("expired", "expires") == 2
     assert {kind: world.bounces(kind, "expires") for kind in ("full", "expired")} == {"full": 1, "expired": 1}

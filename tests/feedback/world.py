@@ -136,14 +136,14 @@ class World:
         """The envelope sender that we signed hours ago."""
         return VerpSigner(key.encode(), "bounce", domain).sign(recipient, campaign, time.time() - 5 * HOUR)
 
-    def wait_until_refused(self, recipient: str) -> str:
+    def wait_until_refused(self, recipient: str, code: str = "550") -> str:
         """Ask until the gate refuses; returns the reply."""
 
         def refused() -> str:
             reply = self.ask(recipient)
-            return reply if reply.startswith("550") else ""
+            return reply if reply.startswith(code) else ""
 
-        return wait_until(refused, PATIENCE, f"550 for {recipient}")
+        return wait_until(refused, PATIENCE, f"{code} for {recipient}")
 
     def wait_until_logged(self, recipient: str, status: str) -> None:
         self.mta.wait_for_log(rf"to=<{re.escape(recipient)}>.*status={status}", PATIENCE)
