@@ -1,7 +1,7 @@
 """The lines of Postfix's logs that are files: plain, gzipped, or standard input.
 
-In: a path, or `-`. Out: each line, with how far the file is read. A line over MAX_LINE comes as an empty one, so that
-the lines after it keep their numbers.
+In: a path, or `-`. Out: lines, with how far the file is read. A line over MAX_LINE comes as an empty one, so that the
+lines after it keep their numbers.
 Refused: OSError for what cannot be read, damaged gzip included.
 """
 
@@ -23,8 +23,8 @@ _BLOCK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def lines_of(file: str) -> Iterator[tuple[str, int, int | None]]:
-    """Each line, the octets of the file that are read so far, and its size (None when that is not known)."""
+def blocks_of(file: str) -> Iterator[tuple[list[str], int, int | None]]:
+    """Lines, block by block, with the octets of the file that are read so far, and its size if that is known."""
     with ExitStack() as stack:
         if file == STDIN:
             raw, size = cast(BinaryIO, sys.stdin.buffer), None
@@ -36,11 +36,16 @@ def lines_of(file: str) -> Iterator[tuple[str, int, int | None]]:
         data = gzip.GzipFile(fileobj=cast(BinaryIO, source), mode="rb") if is_packed else source
         try:
             for lines in _split(data.read):
-                taken = source.taken
-                for line in lines:
-                    yield line, taken, size
+                yield lines, source.taken, size
         except (EOFError, zlib.error) as error:
             raise OSError(f"damaged gzip: {error}") from None
+
+
+def lines_of(file: str) -> Iterator[tuple[str, int, int | None]]:
+    """Each line, and the same."""
+    for lines, taken, size in blocks_of(file):
+        for line in lines:
+            yield line, taken, size
 
 
 class _Counted:
@@ -82,7 +87,7 @@ def _split(read: Callable[[int], bytes]) -> Iterator[list[str]]:
         if len(rest) > MAX_LINE:
             rest, is_endless = b"", True
     if rest or is_endless:
-        yield _texts(rest)
+        yield [""] if is_endless else _texts(rest)
 
 
 def _texts(data: bytes) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import progress
-from sendgate.cli.log_files import lines_of
+from sendgate.cli.log_files import blocks_of
 from sendgate.cli.problems import Exit, complain
 from sendgate.feedback.classify import classify, is_own_refusal
 from sendgate.feedback.event import BounceType, Event, EventClass
@@ -29,7 +29,7 @@ from sendgate.feedback.rules import Rules, RulesError, load_rules
 from sendgate.settings import Settings
 from sendgate.settings_file import SettingsError
 
-_LOOK_EVERY = 1000
+_encode = json.JSONEncoder(check_circular=False).encode
 
 
 class LogReader:
@@ -87,8 +87,13 @@ def parse_log(settings: Settings, files: list[str], *, as_json: bool) -> int:
     shown = nullcontext(None) if sys.stdout.isatty() else progress.show()
     with shown as display:
         for file in files:
-            for found in _read_file(file, reader, unread, display):
-                print(json.dumps(found) if as_json else _readable(found))
+            start = f'{{"file": {_encode(file)}, "line": '
+            for block in _read_file(file, reader, unread, display):
+                if as_json:
+                    # the fields of the line follow those of its place
+                    sys.stdout.writelines(f"{start}{number}, {_encode(found)[1:]}\n" for number, found in block)
+                else:
+                    sys.stdout.writelines(f"{file}:{number}: {_readable(found)}\n" for number, found in block)
     for problem in unread:
         complain(problem)
     return Exit.USAGE if unread else Exit.YES
@@ -105,15 +110,16 @@ def rules_of(settings: Settings) -> Rules:
 
 def _read_file(
     file: str, reader: LogReader, unread: list[str], display: progress.Display | None
-) -> Iterator[dict[str, object]]:
-    now = time.time()
+) -> Iterator[list[tuple[int, dict[str, object]]]]:
+    """The objects of each block of lines, with their lines' numbers."""
+    now, before, read = time.time(), 0, reader.read
     try:
-        for number, (line, taken, size) in enumerate(lines_of(file), 1):
-            if display is not None and number % _LOOK_EVERY == 0:
-                display.reading(number, taken, size)
-            found = reader.read(line, now)
-            if found is not None:
-                yield {"file": file, "line": number, **found}
+        for lines, taken, size in blocks_of(file):
+            if display is not None:
+                display.reading(before, taken, size)
+            numbered = enumerate(lines, before + 1)
+            yield [(number, found) for number, line in numbered if (found := read(line, now)) is not None]
+            before += len(lines)
     except OSError as error:
         unread.append(f"{file}: cannot be read: {error.strerror or error}")
 
@@ -122,4 +128,4 @@ def _readable(found: dict[str, object]) -> str:
     whom = found.get("to") or ", ".join(map(str, found.get("recipients", ()))) or "-"  # type: ignore[call-overload]
     meaning = f"{found['class']} {found['reason']}".strip() + ("" if found["event"] else ", no feedback")
     said = found.get("reply") or found.get("text") or ""
-    return f"{found['file']}:{found['line']}: {whom} {found['status']} ({meaning}; {found['campaign']}) {said}".rstrip()
+    return f"{whom} {found['status']} ({meaning}; {found['campaign']}) {said}".rstrip()

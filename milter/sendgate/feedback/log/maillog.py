@@ -1,7 +1,7 @@
 """A line of Postfix's log: what it says, if it concerns the delivery of a message.
 
-In: a line or many, with RFC 3164 or RFC 3339 time stamps, and the present (for the year). Out: a record (`Delivery`,
-`Expired`, `Opened`, `Queued`, `Removed`), or nothing for all other lines: other programs, `milter-reject` and other
+In: one line, with an RFC 3164 or RFC 3339 time stamp, and the present (for the year). Out: a record (`Delivery`,
+`Expired`, `Opened`, `Queued`, `Removed`), or None for all other lines: other programs, `milter-reject` and other
 refusals, warnings.
 Nothing is refused: a line that is cut off before its status is none of ours.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,28 +28,16 @@ STATUSES = frozenset(
     {"sent", "deferred", "bounced", "expired", "force-expired", "deliverable", "undeliverable", "SOFTBOUNCE"}
 )
 """The last: what would have bounced, but for `soft_bounce`."""
-MAX_LINE = 65536
-"""Characters of a line that is read."""
-_QUEUEING = frozenset({"qmgr", "oqmgr", "nqmgr", "postsuper"})
-_DELIVERING = _QUEUEING | frozenset(
-    {"smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce", "defer", "cleanup"}
-)
-_RECEIVING = frozenset({"smtpd", "qmqpd"})
-"""What the programs of Postfix say about messages; those that are not here say nothing of use."""
 
-_STAMP = (
-    r"[A-Z][a-z]{2} {1,2}\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+_FRONT = re.compile(
+    r"(?:<\d{1,3}>)?"
+    r"([A-Z][a-z]{2} {1,2}\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
+    r" (\S{1,255})"
 )
-_LINE = (
-    rf"^(?:<\d{{1,3}}>)?({_STAMP}) (\S{{1,255}}+)(?<!\]:) "
-    r"([^\s\[]{0,64}?postfix[^\s\[]{0,128})/([a-z]{1,32})\[(\d{1,10})\]: "
-    r"([^\W_]{1,40}): (to=|from=|removed|client=|uid=)(.*)"
-)
-_ALONE = re.compile(_LINE, re.DOTALL)
-_AMONG_OTHERS = re.compile(_LINE, re.MULTILINE)
-"""Passes over the lines that are none of ours without a step of Python's."""
+_TAG = re.compile(r"([^\s\[]{0,64}?postfix[^\s\[]{0,128})/([a-z]{1,32})\[(\d{1,10})")
 _NO_QUEUE_ID = frozenset({"NOQUEUE", "warning", "error", "fatal", "panic", "info", "statistics"})
+_MAX_QUEUE_ID = 40
 _PATH = r'(?:<("(?:[^"\\]++|\\.)*+"@[^\s<>,"]*+|[^"<>]*+)>|([^<>,\s"]++))'
 _PATH_AS_IT_COMES = r"<(.{0,1024}?)>"  # Postfix before 3.5 writes local parts without their quotes
 _REST = (
@@ -58,11 +46,11 @@ _REST = (
     r"(?:,\s*dsn=(\d\.\d{1,3}\.\d{1,3}))?(?:,\s*(?!status=)[a-z_]++=[^,\s]*+)*+"
     r",\s*status=([A-Za-z-]++)(?:\s+\((.*))?"
 )
-_DELIVERY = re.compile(rf"{_PATH}(?:,\s*orig_to={_PATH})?{_REST}", re.DOTALL)
+_DELIVERY = re.compile(rf"to={_PATH}(?:,\s*orig_to={_PATH})?{_REST}", re.DOTALL)
 _OLD_DELIVERY = re.compile(
-    rf"{_PATH_AS_IT_COMES}()(?:,\s*orig_to={_PATH_AS_IT_COMES}())?(?=,\s*relay=){_REST}", re.DOTALL
+    rf"to={_PATH_AS_IT_COMES}()(?:,\s*orig_to={_PATH_AS_IT_COMES}())?(?=,\s*relay=){_REST}", re.DOTALL
 )
-_FROM = re.compile(rf"{_PATH}, (?:size=\d++, nrcpt=(\d{{1,9}}) |status=((?:force-)?expired), returned to sender)")
+_FROM = re.compile(rf"from={_PATH}, (?:size=\d++, nrcpt=(\d{{1,9}}) |status=((?:force-)?expired), returned to sender)")
 _LOGIN = ", sasl_username="
 _AFTER_LOGIN = re.compile(r", (?:sasl_sender|orig_\w+)=")
 _RELAY = re.compile(r"([^\[]++)\[([^\]]*+)\](?::(\d{1,5}))?")
@@ -102,13 +90,22 @@ class Delivery(NamedTuple):
 
     def relay_parts(self) -> tuple[str, str, str | None] | None:
         """Name, address (or the path of a socket) and port of the next hop; None when there was none."""
-        found = _RELAY.fullmatch(self.relay)
-        return None if found is None else (found[1], found[2], found[3])
+        return _relay_parts(self.relay)
 
     def as_object(self) -> dict[str, object]:
         """All fields by name; those that the line does not have are absent."""
-        shown: dict[str, object] = self.head._asdict()
-        shown["to"], shown["relay"], shown["status"] = self.to, self.relay, self.status
+        timestamp, host, program, daemon, pid, queue_id = self.head
+        shown: dict[str, object] = {
+            "timestamp": timestamp,
+            "host": host,
+            "program": program,
+            "daemon": daemon,
+            "pid": pid,
+            "queue_id": queue_id,
+            "to": self.to,
+            "relay": self.relay,
+            "status": self.status,
+        }
         if relay := self.relay_parts():
             shown["relay_host"], shown["relay_ip"], port = relay
             if port is not None:
@@ -162,52 +159,64 @@ class Removed(NamedTuple):
 Record = Delivery | Expired | Opened | Queued | Removed
 
 
+Reader = Callable[["Tag", tuple[str, str], str, str, int, float | None], "Record | None"]
+
+
+class Tag(NamedTuple):
+    """Which program wrote a line. instance: what the queue ids of one Postfix are told apart from another's by.
+
+    read: makes a record of its line; given the tag, stamp and host, the queue id, the line, where the text after the
+    queue id starts, and the present.
+    """
+
+    program: str
+    daemon: str
+    pid: int
+    instance: str
+    read: Reader
+
+    def head(self, front: tuple[str, str], queue_id: str) -> Head:
+        return Head(front[0], front[1], self.program, self.daemon, self.pid, queue_id)
+
+
 def parse_line(line: str, now: float | None = None) -> Record | None:
     """What a line says about a message; None when it says nothing that concerns us. now: else the clock's."""
-    found = _ALONE.match(line)
-    return None if found is None else _record(found, time.time() if now is None else now)
-
-
-def parse_lines(text: str, now: float) -> Iterator[tuple[int, Record]]:
-    """What the lines of a text say, and which of them says it; the first is number 0. Too long ones say nothing."""
-    number = counted = 0
-    for found in _AMONG_OTHERS.finditer(text):
-        record = _record(found, now) if found.end() - found.start() <= MAX_LINE else None
-        if record is not None:
-            number += text.count("\n", counted, found.start())
-            counted = found.start()
-            yield number, record
-
-
-def _record(found: re.Match[str], now: float) -> Record | None:
-    stamp, host, program, daemon, pid, queue_id, kind, rest = found.groups()
-    if queue_id in _NO_QUEUE_ID:
+    # plain searches and what is remembered of earlier lines: a pattern for the whole line takes twice as long
+    end = line.find("]: ")
+    middle = line.rfind(" ", 0, end) if end > 0 else -1
+    tag = _read_tag(line[middle + 1 : end]) if middle > 0 else None
+    if tag is None:
         return None
-    key = queue_id if program == "postfix" else _instance(program) + queue_id
-    if kind == "to=":
-        if daemon not in _DELIVERING:
-            return None
-        return _delivery(key, Head(stamp, host, program, daemon, int(pid), queue_id), rest, now)
-    if kind == "client=":
-        return Opened(key, _login(rest)) if daemon in _RECEIVING else None
-    if kind == "uid=":
-        return Opened(key, "") if daemon == "pickup" else None
-    if daemon not in _QUEUEING:
+    colon = line.find(": ", end + 3, end + 5 + _MAX_QUEUE_ID)
+    queue_id = line[end + 3 : colon]
+    if colon < 0 or not queue_id.isalnum() or queue_id in _NO_QUEUE_ID:
         return None
-    if kind == "removed":
-        return Removed(key) if not rest or rest.isspace() else None
-    return _queued(key, Head(stamp, host, program, daemon, int(pid), queue_id), rest, now)
+    front = _read_front(line[:middle])
+    return tag.read(tag, front, queue_id, line, colon + 2, now) if front else None
 
 
-@lru_cache(maxsize=256)
-def _instance(program: str) -> str:
-    """What the queue ids of one Postfix are told apart from another's by."""
-    name = program.partition("/")[0]
-    return "" if name == "postfix" else f"{name}/"
+@lru_cache(maxsize=4096)
+def _read_tag(text: str) -> Tag | None:
+    found = _TAG.fullmatch(text)
+    read = _READERS.get(found[2]) if found else None
+    if found is None or read is None:
+        return None
+    name = found[1].partition("/")[0]
+    return Tag(found[1], found[2], int(found[3]), "" if name == "postfix" else f"{name}/", read)
 
 
-def _delivery(key: str, head: Head, rest: str, now: float) -> Delivery | None:
-    found = _DELIVERY.match(rest) or _OLD_DELIVERY.match(rest)
+@lru_cache(maxsize=1024)
+def _read_front(text: str) -> tuple[str, str] | None:
+    found = _FRONT.fullmatch(text)
+    return None if found is None else (found[1], found[2])
+
+
+def _read_delivery(
+    tag: Tag, front: tuple[str, str], queue_id: str, line: str, start: int, now: float | None
+) -> Delivery | None:
+    if not line.startswith("to=", start):
+        return None
+    found = _DELIVERY.match(line, start) or _OLD_DELIVERY.match(line, start)
     if found is None:
         return None
     to, bare_to, orig, bare_orig, relay, delay, dsn, status, text = found.groups()
@@ -217,8 +226,14 @@ def _delivery(key: str, head: Head, rest: str, now: float) -> Delivery | None:
         to = bare_to
     if text is not None:
         text = _closed(text)
-    at = unix_time(head.timestamp, now)
-    return Delivery(key, head, to, bare_orig or orig, relay, delay, dsn, status, text, at)
+    head, at = tag.head(front, queue_id), _time_of(front[0], now)
+    return Delivery(tag.instance + queue_id, head, to, bare_orig or orig, relay, delay, dsn, status, text, at)
+
+
+@lru_cache(maxsize=4096)
+def _relay_parts(relay: str) -> tuple[str, str, str | None] | None:
+    found = _RELAY.fullmatch(relay)
+    return None if found is None else (found[1], found[2], found[3])
 
 
 def _closed(text: str) -> str:
@@ -231,19 +246,46 @@ def _closed(text: str) -> str:
     return inside if closing and inside.count("(") <= inside.count(")") else text
 
 
-def _queued(key: str, head: Head, rest: str, now: float) -> Queued | Expired | None:
-    found = _FROM.match(rest)
+def _read_queued(
+    tag: Tag, front: tuple[str, str], queue_id: str, line: str, start: int, now: float | None
+) -> Record | None:
+    if line.startswith("removed", start):
+        return Removed(tag.instance + queue_id) if len(line) == start + 7 or line[start + 7 :].isspace() else None
+    found = _FROM.match(line, start)
     if found is None:
-        return None
+        return _read_delivery(tag, front, queue_id, line, start, now)
     sender, bare_sender, recipients, expired = found.groups()
     if sender is None:
         sender = bare_sender
     if expired:
-        return Expired(key, head, sender, unix_time(head.timestamp, now))
-    return Queued(key, sender, int(recipients))
+        return Expired(tag.instance + queue_id, tag.head(front, queue_id), sender, _time_of(front[0], now))
+    return Queued(tag.instance + queue_id, sender, int(recipients))
 
 
-def _login(client: str) -> str:
-    """The SASL login in what a line says of a client."""
-    login = client.partition(_LOGIN)[2]
-    return _AFTER_LOGIN.split(login, 1)[0].rstrip() if login else ""
+def _read_client(
+    tag: Tag, _front: tuple[str, str], queue_id: str, line: str, start: int, _now: float | None
+) -> Opened | None:
+    if not line.startswith("client=", start):
+        return None
+    login = line.partition(_LOGIN)[2]
+    return Opened(tag.instance + queue_id, _AFTER_LOGIN.split(login, 1)[0].rstrip() if login else "")
+
+
+def _read_pickup(
+    tag: Tag, _front: tuple[str, str], queue_id: str, line: str, start: int, _now: float | None
+) -> Opened | None:
+    return Opened(tag.instance + queue_id, "") if line.startswith("uid=", start) else None
+
+
+def _time_of(stamp: str, now: float | None) -> int:
+    return unix_time(stamp, time.time() if now is None else now)
+
+
+_DELIVERING = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce", "defer", "cleanup")
+_READERS: dict[str, Reader] = {
+    **dict.fromkeys(_DELIVERING, _read_delivery),
+    **dict.fromkeys(("qmgr", "oqmgr", "nqmgr", "postsuper"), _read_queued),
+    **dict.fromkeys(("smtpd", "qmqpd"), _read_client),
+    "pickup": _read_pickup,
+}
+"""What the programs of Postfix say about messages; those that are not here say nothing of use."""

@@ -46,6 +46,8 @@ _PHASES = {
     "end of DATA": Phase.END_OF_DATA,
 }
 
+_DELIVERED = EventClass.NONE
+
 Classify = Callable[[Answer], Verdict]
 
 
@@ -111,9 +113,9 @@ class QueueTracker:
         elif isinstance(record, Queued):
             self._queued(record.key, record)
         elif isinstance(record, Opened):
-            # a queue id is used again as soon as it is free
-            self._forget(record.key)
-            self._keep(record.key, OpenMessage(login=record.login, opened=True))
+            if record.key in self._open:  # a queue id is used again as soon as it is free
+                self._forget(record.key)
+            self._keep(record.key, OpenMessage(None, record.login, True))
         else:
             return self._expire(record.key, record)
         return []
@@ -171,13 +173,15 @@ class QueueTracker:
             return [
                 Event(
                     recipient,
-                    EventClass.NONE,
-                    status=record.dsn or "",
-                    text=(record.text or "")[:MAX_TEXT],
-                    campaign=self._campaign(message),
-                    host=record.relay.partition("[")[0] if "[" in record.relay else "",
-                    queue_id=record.head.queue_id,
-                    at=record.at,
+                    _DELIVERED,
+                    None,
+                    record.dsn or "",
+                    "",
+                    (record.text or "")[:MAX_TEXT],
+                    self._campaign(message),
+                    record.relay.partition("[")[0] if "[" in record.relay else "",
+                    record.head.queue_id,
+                    record.at,
                 )
             ]
         event = self._failed(record, message, recipient)
