@@ -59,7 +59,7 @@ def open_state(settings: Settings) -> State:
 def intake(settings: Settings, keyer: Keyer, state: State, *, sees_all: bool, tell: bool = True) -> Intake:
     """What takes events in. sees_all: all that Postfix logs, deliveries included; tell: with log lines."""
     way = _Way(settings, keyer)
-    return Intake(settings.feedback, state, Edges(way.lists, way.struck, sees_all, tell))
+    return Intake(settings.feedback, state, Edges(way.lists, way.struck, sees_all, tell, keyer.secret))
 
 
 def receiver(settings: Settings, keyer: Keyer, state: State | None, *, tell: bool = True) -> Receiver:

@@ -10,6 +10,7 @@ the batch comes again; a strike is known by its id, which is kept in the entry i
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +40,7 @@ BREAKER_STATE = "breaker"
 BREAKER_SAVED_EVERY_SECONDS = 10.0
 """The providers' past may be large, and lacks little when the last seconds of it are lost."""
 BAD_MAILBOXES = frozenset({BounceType.BAD_MAILBOX, BounceType.INACTIVE})
+ID_OCTETS = 12
 _RECENT = 10_000
 """Subjects struck lately by this process, which its replica may not know yet."""
 
@@ -69,13 +71,14 @@ class Edges:
 
     sees_all: whether deliveries come in, too, as they do from the log: only then can a share of failures be told, and
     the breaker be kept. Without, it is read as another process keeps it.
-    tell: write log lines; a command's standard output is its user's.
+    tell: write log lines; a command's standard output is its user's. secret: of a store that hashes addresses.
     """
 
     lists: Callable[[], AbstractContextManager[Lists]]
     struck: Strikes
     sees_all: bool = False
     tell: bool = True
+    secret: bytes = b""
     now: Callable[[], float] = time.time
 
 
@@ -134,7 +137,7 @@ class Intake:
 
     def _unseen(self, batch: Sequence[Event]) -> tuple[list[Event], list[str]]:
         """The events but for failures that were told before, by the log or by a message; the ids of the new ones."""
-        named = [(event, _failure_id(event)) for event in batch]
+        named = [(event, _failure_id(event, self._edges.secret)) for event in batch]
         known = self._state.seen(name for _, name in named if name)
         fresh, ids = [], []
         for event, name in named:
@@ -261,12 +264,13 @@ def _is_delivery(event: Event) -> bool:
     return event.final and event.event_class is EventClass.NONE and event.source is Source.LOG
 
 
-def _failure_id(event: Event) -> str:
-    """What a final failure or complaint is known by; "" for all else."""
+def _failure_id(event: Event, secret: bytes) -> str:
+    """What a final failure or complaint is known by: a keyed hash, as it names a recipient. "" for all else."""
     if not event.final or event.event_class is EventClass.NONE:
         return ""
     kind = "complaint" if event.event_class is EventClass.COMPLAINT else "failure"
-    return f"{kind} {event_id(event)} {event.recipient}"
+    text = f"{kind} {event_id(event)} {event.recipient}"
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=ID_OCTETS, key=secret).hexdigest()
 
 
 def _address(event: Event) -> Address | None:

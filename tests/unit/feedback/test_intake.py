@@ -247,3 +247,10 @@ def test_the_lists_are_asked_once_for_a_subject_and_written_once_for_a_batch(gro
     intake = Intake(FeedbackSettings(), ground.state, Edges(lists, lambda _: set(), True, now=now))
     intake.take([GONE._replace(recipient=f"user{n}@example.com", queue_id=f"6F{n:08X}") for n in range(20)])
     assert (len(asked), len(applied)) == (20, 1)
+
+
+def test_failures_are_known_by_a_keyed_hash(ground: Ground) -> None:
+    ground.intake().take([GONE])
+    kept = b"".join(path.read_bytes() for path in (ground.folder / "feedback").iterdir())
+    assert b"failure" not in kept
+    assert b"gone@example.com" not in kept
