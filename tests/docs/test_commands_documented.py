@@ -9,14 +9,14 @@ import pytest
 from typer.main import get_command
 
 from docs.pages import blocks, code, docs, rows, section
-from sendgate.cli.main import app, run
+from sendgate.cli.main import program, run
 from sendgate.cli.problems import Exit
 from sendgate.entry import Reason
 from sendgate.listfile.columns import COLUMNS, column_of
 from sendgate.listfile.formats import Format, format_by_name
 
 PAGE = docs("commands.md")
-_ROOT = get_command(app)
+_ROOT = get_command(program())
 _COMMANDS = dict(getattr(_ROOT, "commands"))  # noqa: B009 - typer shows no type for it
 _EVERYWHERE = {"--config", "--help", "--version"}
 

@@ -18,7 +18,7 @@ import yaml
 from docs.pages import blocks, docs, section
 from feedback.parts import BOUNCE
 from sendgate.cli import stores
-from sendgate.cli.main import app, run
+from sendgate.cli.main import program, run
 from sendgate.entry import Add
 from sendgate.settings import Settings
 from sendgate.store.errors import StoreError
@@ -168,7 +168,7 @@ WORK = {"sendgate-write": administer, "sendgate-sweep": sweep, "sendgate-read": 
 
 
 def names_of_commands() -> set[str]:
-    return {command.name for command in app.registered_commands if command.name}
+    return {command.name for command in program().registered_commands if command.name}
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from pathlib import Path
 from sendgate.address import Address
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import stores
+from sendgate.cli.feedback_rules import rules_of
 from sendgate.cli.verp import checker_of, keys_of
 from sendgate.entry import Reason
 from sendgate.feedback.follower import Plan
 from sendgate.feedback.intake import Edges, Intake, Lists
 from sendgate.feedback.mail.parse import Reader
 from sendgate.feedback.receiver import Receiver
-from sendgate.feedback.rules import Rules, RulesError, load_rules
 from sendgate.feedback.state import State
 from sendgate.feedback.trust import Trust
 from sendgate.keys import Keyer
@@ -32,7 +32,7 @@ from sendgate.store.origin import Origin
 def check(settings: Settings) -> None:
     """Look at all that the settings of feedback name. Raises SettingsError."""
     problems: list[str] = []
-    looks: tuple[Callable[[], object], ...] = (lambda: rules(settings), lambda: keys_of(settings.feedback))
+    looks: tuple[Callable[[], object], ...] = (lambda: rules_of(settings), lambda: keys_of(settings.feedback))
     for look in looks:
         try:
             look()
@@ -40,15 +40,6 @@ def check(settings: Settings) -> None:
             problems += error.problems
     if problems:
         raise SettingsError(problems)
-
-
-def rules(settings: Settings) -> Rules:
-    """The rules of classification, the user's own first. Raises SettingsError."""
-    given = settings.feedback.rules_file
-    try:
-        return load_rules(Path(given) if given else None)
-    except RulesError as error:
-        raise SettingsError([f"feedback.rules_file: {problem}" for problem in error.problems]) from None
 
 
 def open_state(settings: Settings) -> State:
@@ -69,7 +60,7 @@ def receiver(settings: Settings, keyer: Keyer, state: State | None, *, tell: boo
 
     Raises SettingsError.
     """
-    known, checker = rules(settings), checker_of(settings.feedback)
+    known, checker = rules_of(settings), checker_of(settings.feedback)
     resolver = CampaignResolver(settings.campaign, settings.campaign_id)
     given = settings.feedback
     return Receiver(
@@ -84,7 +75,7 @@ def follow_plan(settings: Settings, keyer: Keyer, state: State) -> Plan:
     """How to follow the log that the settings name. Raises SettingsError."""
     return Plan(
         log=Path(settings.feedback.log or ""),
-        rules=rules(settings),
+        rules=rules_of(settings),
         resolver=CampaignResolver(settings.campaign, settings.campaign_id),
         state=state,
         intake=intake(settings, keyer, state, sees_all=True),

@@ -14,6 +14,7 @@ from itertools import chain
 
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import feedback_parts, progress
+from sendgate.cli.feedback_rules import rules_of
 from sendgate.cli.log_files import lines_of
 from sendgate.cli.output import print_json, print_pairs
 from sendgate.cli.problems import Exit, complain
@@ -29,7 +30,7 @@ BATCH = 5_000
 
 def ingest_logs(settings: Settings, files: list[str], *, dry_run: bool, as_json: bool) -> int:
     """Take logs in, file by file. Returns the exit status."""
-    rules = feedback_parts.rules(settings)
+    rules = rules_of(settings)
     tracker = QueueTracker(
         CampaignResolver(settings.campaign, settings.campaign_id), lambda answer: classify(answer, rules)
     )

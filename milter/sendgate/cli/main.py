@@ -8,38 +8,36 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sendgate import __version__
-from sendgate.cli.add import add
-from sendgate.cli.check import check_config
-from sendgate.cli.classify import check_rules, classify
-from sendgate.cli.explain import explain
-from sendgate.cli.exporting import export
-from sendgate.cli.importing import import_
-from sendgate.cli.ingest import ingest
 from sendgate.cli.options import ConfigOption
-from sendgate.cli.parse import parse
 from sendgate.cli.problems import EXPECTED, Exit, complain, tell
-from sendgate.cli.rekey import rekey
-from sendgate.cli.remove import remove
-from sendgate.cli.repair import repair
-from sendgate.cli.stats import lists, stats
-from sendgate.cli.undo import undo
-from sendgate.cli.verp import app as verp
 
-app = typer.Typer(
-    name="sendgate",
-    help="The gate between a sender and the world: refuses suppressed recipients.",
-    epilog="Exit status: 0 yes, 1 no, 2 usage or configuration, 3 the store cannot be reached.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+COMMANDS = {
+    "check-config": "check:check_config",
+    "check-rules": "classify:check_rules",
+    "classify": "classify:classify",
+    "add": "add:add",
+    "remove": "remove:remove",
+    "import": "importing:import_",
+    "export": "exporting:export",
+    "ingest": "ingest:ingest",
+    "explain": "explain:explain",
+    "parse": "parse:parse",
+    "rekey": "rekey:rekey",
+    "repair": "repair:repair",
+    "stats": "stats:stats",
+    "lists": "stats:lists",
+    "undo": "undo:undo",
+    "verp": "verp:app",
+}
+"""Every command but serve: its module in this package, and what is there. A command loads its own module only."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -48,7 +46,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     context: typer.Context,
     config: ConfigOption = None,
@@ -59,7 +56,6 @@ def _root(
     context.obj = config
 
 
-@app.command("serve")
 def _serve(context: typer.Context, config: ConfigOption = None) -> None:
     """Run the gate until SIGTERM; SIGHUP reads the settings again."""
     from sendgate.cli.serve import serve  # here, so that no other command pays for libmilter and the HTTP server
@@ -68,27 +64,32 @@ def _serve(context: typer.Context, config: ConfigOption = None) -> None:
     serve(chosen)
 
 
-app.command("check-config")(check_config)
-app.command("check-rules")(check_rules)
-app.command("classify")(classify)
-app.command("add")(add)
-app.command("remove")(remove)
-app.command("import")(import_)
-app.command("export")(export)
-app.command("ingest")(ingest)
-app.command("explain")(explain)
-app.command("parse")(parse)
-app.command("rekey")(rekey)
-app.command("repair")(repair)
-app.command("stats")(stats)
-app.command("lists")(lists)
-app.command("undo")(undo)
-app.add_typer(verp, name="verp")
+def program(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with serve and these commands."""
+    app = typer.Typer(
+        name="sendgate",
+        help="The gate between a sender and the world: refuses suppressed recipients.",
+        epilog="Exit status: 0 yes, 1 no, 2 usage or configuration, 3 the store cannot be reached.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(_root)
+    app.command("serve")(_serve)
+    for name in names:
+        module, _, found = COMMANDS[name].partition(":")
+        command = getattr(import_module(f"sendgate.cli.{module}"), found)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command. Returns its exit status."""
     try:
+        app = program(_wanted(arguments))
         status = app(args=list(arguments), prog_name="sendgate", standalone_mode=False)
         sys.stdout.flush()
     except EXPECTED as error:
@@ -97,6 +98,13 @@ def run(arguments: Sequence[str]) -> int:
         complain("interrupted")
         return Exit.INTERRUPTED
     return status if isinstance(status, int) else Exit.YES
+
+
+def _wanted(arguments: Sequence[str]) -> Iterable[str]:
+    """The command that is meant, if that is plain to see; else all, for the help and for mistakes."""
+    first = arguments[2:] if arguments[:1] == ["--config"] else arguments
+    name = first[0] if first else ""
+    return [name] if name in COMMANDS else [] if name == "serve" else COMMANDS
 
 
 def main() -> None:

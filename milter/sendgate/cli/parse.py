@@ -11,8 +11,6 @@ from typing import Annotated
 import typer
 
 from sendgate.cli.options import ConfigOption, JsonOption, settings_of
-from sendgate.cli.parse_log import parse_log
-from sendgate.cli.parse_mail import parse_mail
 
 
 def parse(
@@ -30,5 +28,9 @@ def parse(
     """Tell what bounces, complaints or logs say, and what feedback would make of it. Changes nothing."""
     settings = settings_of(context, config)
     if log:
+        from sendgate.cli.parse_log import parse_log  # here, so that one does not pay for the other
+
         return parse_log(settings, files, as_json=as_json)
+    from sendgate.cli.parse_mail import parse_mail
+
     return parse_mail(settings, files, as_json=as_json)

@@ -15,19 +15,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import progress
+from sendgate.cli.feedback_rules import rules_of
 from sendgate.cli.log_files import blocks_of
 from sendgate.cli.problems import Exit, complain
 from sendgate.feedback.classify import classify, is_own_refusal
 from sendgate.feedback.event import BounceType, Event, EventClass
 from sendgate.feedback.log.maillog import Delivery, Expired, parse_line
 from sendgate.feedback.log.queue import PROBES, QueueTracker, answer_of
-from sendgate.feedback.rules import Rules, RulesError, load_rules
+from sendgate.feedback.rules import Rules
 from sendgate.settings import Settings
-from sendgate.settings_file import SettingsError
 
 _encode = json.JSONEncoder(check_circular=False).encode
 
@@ -97,15 +96,6 @@ def parse_log(settings: Settings, files: list[str], *, as_json: bool) -> int:
     for problem in unread:
         complain(problem)
     return Exit.USAGE if unread else Exit.YES
-
-
-def rules_of(settings: Settings) -> Rules:
-    """The rules of classification, the user's own first. Raises SettingsError."""
-    given = settings.feedback.rules_file
-    try:
-        return load_rules(Path(given) if given else None)
-    except RulesError as error:
-        raise SettingsError([f"feedback.rules_file: {problem}" for problem in error.problems]) from None
 
 
 def _read_file(

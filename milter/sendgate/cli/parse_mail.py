@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import progress
-from sendgate.cli.parse_log import rules_of
+from sendgate.cli.feedback_rules import rules_of
 from sendgate.cli.problems import Exit, complain
 from sendgate.cli.verp import checker_of
 from sendgate.feedback.event import Event
