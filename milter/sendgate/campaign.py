@@ -43,9 +43,12 @@ class CampaignResolver:
 
     def resolve(self, envid: str, sender: str, login: str) -> Resolved:
         """Find the campaign. envid: still in xtext (RFC 3461, 4), sender without brackets, login; "" when absent."""
-        given = {"envid": envid, "sender": sender, "sasl": login}
         for source in self._sources:
-            name = self._campaign_id if source == "env" else self._find(source, given[source])
+            if source == "env":
+                name = self._campaign_id
+            else:
+                text = sender if source == "sender" else login if source == "sasl" else envid
+                name = self._find(source, text) if text else ""
             if name:
                 return Resolved(self.named(name), source in _FROM_ENVELOPE)
         return Resolved(self.named(UNKNOWN), by_envelope=False)
@@ -66,10 +69,11 @@ class CampaignResolver:
         return campaign
 
     def _find(self, source: str, text: str) -> str:
-        if not text:
-            return ""
         match = self._patterns[source].search(_from_xtext(text) if source == "envid" else text)
-        return _usable(match["campaign"] or "") if match else ""
+        name = match["campaign"] if match else None
+        if not name:
+            return ""
+        return name if name in self._known else _usable(name)
 
 
 def _from_xtext(text: str) -> str:
