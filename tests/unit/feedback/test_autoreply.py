@@ -85,7 +85,9 @@ def test_people_are_no_mail_systems(sender: str) -> None:
 def test_a_mail_system_and_its_words_make_a_bounce() -> None:
     assert bounced(f"{DAEMON}Subject: hello\n", "Your message could not be delivered.")
     assert bounced(f"{DAEMON}Subject: Undelivered Mail\n", "see below")
-    assert bounced("Return-Path: <>\nFrom: x@example.net\nSubject: failure notice\n", "see below")
+    sender_is_nobody = "Return-Path: <>\nFrom: x@example.net\nSubject: failure notice\n"
+    assert bounced(sender_is_nobody, "I wasn't able to deliver your message.")
+    assert not bounced(sender_is_nobody, "see below")
 
 
 def test_a_mail_system_may_write_of_other_things() -> None:

@@ -14,6 +14,7 @@ import re
 
 from sendgate.feedback.mail.autoreply import Kind, is_from_daemon, kind_of
 from sendgate.feedback.mail.mime import EMBEDDED_TYPES, Message
+from sendgate.feedback.mail.ordinary import has_answer, is_of_own_account, is_ordinary, returns_any, speaks_of_ours
 from sendgate.feedback.mail.original import addresses_of
 from sendgate.feedback.mail.phrases import FAILURE, SUBJECT, fold
 from sendgate.feedback.mail.report import Report
@@ -22,12 +23,13 @@ ENOUGH = 4
 _ABOUT_SESSIONS = re.compile(r"Postfix SMTP server:")  # what others sent to us, told to our postmaster
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 _OPENING = 1500
+_NOTICE = re.compile(r"\s{0,99}\{(?=[\s\S]{0,2000}\bnotificationType\b)")
 
 _NO_REPLY = re.compile(
     r"\b(?:no|not|don'?t|do-?not)[-_.]?reply|\bbounces?@|notification|\bsmtp\b|^system\b", re.IGNORECASE
 )
 _AGAINST = {Kind.REPLY: -4, Kind.LIST: -3, Kind.ANSWER: -5}
-_AGAINST_DAEMON = {Kind.REPLY: -4, Kind.LIST: -1}  # lists pass bounces on; some systems keep the subject
+_AGAINST_DAEMON = {Kind.REPLY: -6, Kind.LIST: -1}  # lists pass bounces on; some systems keep the subject
 
 
 def may_be_bounce(message: Message) -> bool:
@@ -46,16 +48,31 @@ def is_bounce(message: Message, report: Report) -> bool:
     kind = kind_of(message)
     if kind is Kind.RECEIPT or message.parameters.get("report-type", "").lower() == "feedback-report":
         return False
-    certain = _for_programs(message) + _by_a_mail_system(message) + _returns_ours(message, report)
+    programs, ours = _for_programs(message), _returns_ours(message, report)
+    certain = programs + _by_a_mail_system(message) + ours
     if certain < 2 or _ABOUT_SESSIONS.match(message.headers.get("subject")):
         return False
     told = _in_its_subject(message)
+    by_daemon = is_from_daemon(message)
+    if programs < ENOUGH and not ours:
+        returns = returns_any(message, report)
+        if is_ordinary(message, report) or not (returns or _is_explicit(report, told, by_daemon)):
+            return False
+        if is_of_own_account(message) and (kind is Kind.ANSWER or not returns):
+            by_daemon, certain = False, certain - 2
     score = certain + _automatic(message) + told
-    score += (_AGAINST_DAEMON if is_from_daemon(message) else _AGAINST).get(kind, 0)
+    score += (_AGAINST_DAEMON if by_daemon else _AGAINST).get(kind, 0)
     if ENOUGH - 2 <= score < ENOUGH or not told:
-        told = _in_its_words(report, is_from_daemon(message))
+        told = _in_its_words(report, by_daemon)
         score += told
     return score >= ENOUGH and (told > 0 or certain >= ENOUGH)
+
+
+def _is_explicit(report: Report, told: int, by_daemon: bool) -> bool:
+    """Whether a message that returns nothing tells clearly what it is about."""
+    if by_daemon:
+        return told > 0 or has_answer(report)
+    return told > 0 and speaks_of_ours(report)
 
 
 def _in_its_words(report: Report, by_daemon: bool) -> int:
@@ -73,8 +90,8 @@ def _for_programs(message: Message) -> int:
     elif message.parameters.get("report-type", "").lower() == "delivery-status":
         score += 4
     if "x-failed-recipients" in message.headers:
-        score += 5
-    if any('"notificationType"' in part.text[:2000] for part in message.parts if part.depth < 2):
+        score += 5 if _by_a_mail_system(message) else 2
+    if any(_NOTICE.match(part.text) for part in message.parts if part.depth < 2):
         score += 4
     return score
 
