@@ -57,6 +57,7 @@ class Follower:
         """Take up where the state says. Raises StateError."""
         self._plan = plan
         saved = plan.state.get(POSITION)
+        self._is_placed = saved is not None
         self._file = LogFile(plan.log, Position.of(saved) if saved else None)
         self._tracker = QueueTracker(plan.resolver, lambda answer: classify(answer, plan.rules))
         self._tracker.restore(
@@ -75,6 +76,7 @@ class Follower:
 
     def read(self) -> Batch:
         """The next lines; a batch without position when there is nothing new."""
+        self._note_the_beginning()
         batch, now = Batch(), time.time()
         for line, position in self._file.read(BATCH_OCTETS):
             batch.position = position
@@ -84,6 +86,17 @@ class Follower:
         if batch.position is not None:
             batch.open_messages = self._tracker.changes()
         return batch
+
+    def _note_the_beginning(self) -> None:
+        """Save the place before the first line: killed before the first batch is saved, one would not know the file.
+
+        It may be rotated by then, and the new one is not all of the log.
+        """
+        place = None if self._is_placed else self._file.place()
+        if place is not None:
+            with self._plan.state.transaction():
+                self._plan.state.put(POSITION, place.as_object())
+            self._is_placed = True
 
     def take(self, batch: Batch) -> None:
         """Take a batch in, and save the place behind it. Raises what the origin raises, and StateError."""

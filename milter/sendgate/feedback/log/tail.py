@@ -101,6 +101,12 @@ class LogFile:
         """Where reading goes on; None before anything was found."""
         return self._position
 
+    def place(self) -> Position | None:
+        """Where reading goes on, or begins; None while there is no file."""
+        if self._now is None:
+            self._open()
+        return self._position
+
     def read(self, limit: int = BLOCK) -> list[tuple[str, Position]]:
         """The next complete lines, from up to `limit` octets (but at least one line). Empty: none for now."""
         while self._now is not None or self._open():
