@@ -80,9 +80,12 @@ class Follower:
         batch, now = Batch(), time.time()
         for line, position in self._file.read(BATCH_OCTETS):
             batch.position = position
-            record = parse_line(line, now)
-            if record is not None:
-                batch.events += self._tracker.feed(record)
+            try:
+                record = parse_line(line, now)
+                if record is not None:
+                    batch.events += self._tracker.feed(record)
+            except Exception as error:  # a line of others' words must not stop all that come after it
+                events.internal_error("feedback", f"line before octet {position.offset} of the log", error)
         if batch.position is not None:
             batch.open_messages = self._tracker.changes()
         return batch

@@ -7,12 +7,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from feedback.parts import GONE, Log
 from sendgate.campaign import CampaignResolver
 from sendgate.entry import Entry, Reason, parse_subject
+from sendgate.feedback import follower
 from sendgate.feedback.follower import Follower, Plan
 from sendgate.feedback.intake import Edges, Intake
+from sendgate.feedback.log.maillog import Record, parse_line
 from sendgate.feedback.rules import load_rules
 from sendgate.feedback.state import State
 from sendgate.keys import Keyer
@@ -117,3 +120,18 @@ def test_a_message_whose_sender_was_seen_before_the_restart_has_its_campaign(gro
         file.write("".join(lines[2:]))
     ground.follow()
     assert ("bounces", "spring", "bad_mailbox", 1) in State(ground.folder / "feedback").counts()
+
+
+def test_a_line_that_is_our_own_fault_is_told_and_passed_over(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(line: str, now: float | None = None) -> Record | None:
+        if "odd@example.com" in line:
+            raise KeyError("odd")
+        return parse_line(line, now)
+
+    monkeypatch.setattr(follower, "parse_line", broken)
+    ground.fail("odd@example.com")
+    ground.fail("gone@example.com")
+    with capture_logs() as lines:
+        ground.follow()
+    assert (ground.strikes("odd@example.com"), ground.strikes("gone@example.com")) == (0, 1)
+    assert [line["event"] for line in lines] == ["internal_error"]
