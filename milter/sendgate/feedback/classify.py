@@ -38,7 +38,7 @@ _ADDRESS = re.compile(r"(?:(?<=[\s<>()\"':;,\[\]=/])|^)[^\s<>()\"':;,\[\]=/]{1,6
 _IRONPORT = "unknown address error"
 """How IronPort heads the quotation of any refusal."""
 _SPACE = re.compile(r"=\r?\n|(?:=20|[^\S ]|[\x00-\x08]| (?= ))(?:=20|[\s\x00-\x1f])*")
-_PREFIX = re.compile(rf"(?<![\w.]){_CODE}-(?:{_ENHANCED} ?)?")
+_PREFIX = re.compile(rf"(?<![\w.])({_CODE})-(?:{_ENHANCED} ?)?")
 _COMMAND = re.compile(r"in reply to (?:the )?(ehlo|helo|lhlo|mail from|rcpt to|end of data|data)\b")
 _SENDER_TEXTS = (
     "client host rejected",
@@ -111,7 +111,17 @@ def fold(text: str) -> str:
     text = strip_accents(_SPACE.sub(" ", text[:MAX_TEXT]))
     if "@" in text:
         text = _ADDRESS.sub("@", text)
-    return _PREFIX.sub("", text).replace(_IRONPORT, "")
+    return _one_line(text).replace(_IRONPORT, "")
+
+
+def _one_line(text: str) -> str:
+    """The lines of a reply as one, without the codes that each begins with (`550-5.1.1 no such 550 5.1.1 user`)."""
+    first = _PREFIX.search(text)
+    if first is None:
+        return text
+    head, rest = text[: first.end()], text[first.end() :]
+    last = re.compile(rf" {first[1]} (?:{_ENHANCED} ?)?")
+    return _PREFIX.sub("", head) + last.sub(" ", _PREFIX.sub("", rest))
 
 
 def _codes(answer: Answer) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 from sendgate.feedback.mail.addresses import Found, find_addresses, spelling
 from sendgate.feedback.mail.phrases import FAILURE, fold
@@ -24,7 +25,7 @@ _LEAD = re.compile(
     r"(?:(?:smtp|local)\s{1,8}(?=<))?[<\[('\"`\u300c]*(?:(?:rfc822|mailto|smtp)[:;]\s*)?<?",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"[\s>*\-\"']{0,20}(?:[A-Z\u00c0-\u00de][\w.'-]{0,40},?\"?\s{1,3}){1,4}<")
+_NAME = re.compile(r"[\s>*\-\"']{0,20}(?:[A-Z\u00c0-\u00de][\w.'-]{0,40},?\"?\s{1,3}){1,4}[<(]")
 _TAIL = re.compile(r"[>\])'\"`\u300d]*(?:\s*[<(\[](?:mailto:)?[^\s<>]{1,320}[>)\]])?")
 _CODED = re.compile(r"(?:^|[\s:'\"(#>])([45]\d\d)(?:[- ]|$)")
 _BETWEEN = re.compile(r"[\s<>,;'\"()\[\]\u3001\uff0c]{1,20}(?:(?:and|und|et|y|e|и|和|と)\s{1,4}<?)?")
@@ -57,6 +58,9 @@ FORWARDED = re.compile(
     re.IGNORECASE,
 )
 """Words before the address that a message was sent to, when another one failed."""
+_REDIRECTED = re.compile(
+    r"\((?:ultimately )?(?:generated|expanded|redirected|forwarded) from\s*[:=]?\s*[<('\"]{0,2}$", re.IGNORECASE
+)
 _ASK_THERE = re.compile(
     r"[>\])'\"]{0,3}\s{0,3}(?:for (?:help|assist|support|further|more|info)|if you|へ"
     r"|(?:まで|に)(?:ご連絡|お問))",
@@ -141,6 +145,17 @@ class Lines:
             if other.start > listed[-1].end and _BETWEEN.fullmatch(line.text, listed[-1].end, other.start):
                 listed.append(other)
         return listed
+
+    def forwarded_from(self, line: Line, leading: Found) -> str:
+        """The address from which mail went on to the leading one, as its line or the next ones tell; else ""."""
+        below = takewhile(lambda one: one.leading is None, self.all[line.number + 1 : line.number + 3])
+        before = [
+            found.text
+            for one in (line, *below)
+            for found in one.found
+            if found is not leading and _REDIRECTED.search(one.text[max(0, found.start - 60) : found.start])
+        ]
+        return before[-1] if before else ""
 
     def sentence_with(self, line: Line, found: Found) -> str:
         """The sentence in which an address stands, as far as it is in the lines next to its own."""

@@ -38,6 +38,8 @@ _HELPER = re.compile(
     r"(?:post|host|web)master@|(?:help|support|service|info|admin|abuse|noc|security|contact|it|kundenservice|sac)[-._\w]{0,20}@",
     re.IGNORECASE,
 )
+_MORE = re.compile(r"^[^<(\[,;@]{0,40}\w")
+"""What follows the address in a line that is a sentence."""
 _LABEL = re.compile(
     r"(?:^|[\s(\[*\"'.,:;-])(?:smtp|rfc-?822|"
     r"(?:failed |original(?:ly)? |final |intended |bad |invalid |affected |delivery |the )?"
@@ -135,7 +137,7 @@ class AddressLines:
 
 
 class BareLines:
-    """Lines that begin with an address, and nothing says why: a list of failures, or a signature."""
+    """Lines of addresses alone, and nothing says why: a list of failures, or a signature."""
 
     name = "bare-lines"
 
@@ -143,7 +145,7 @@ class BareLines:
         return [
             mention
             for line in lines.with_addresses
-            if line.leading is not None
+            if line.leading is not None and not _MORE.search(line.after(line.leading))
             for mention in _led(lines, line, line.leading, self.name)
         ]
 
@@ -262,7 +264,9 @@ def failed_recipients(report: Report, lines: Lines, detectors: tuple[Detector, .
 
 def _led(lines: Lines, line: Line, leading: Found, name: str) -> list[Mention]:
     reason = lines.reason_after(line, leading)
-    return [Mention(found.text, reason, how=name) for found in lines.listed_with(line, leading)]
+    listed = lines.listed_with(line, leading)
+    before = lines.forwarded_from(line, leading) if len(listed) == 1 else ""
+    return [Mention(found.text, reason, original=before, how=name) for found in listed]
 
 
 def _without_helpers(mentions: list[Mention], report: Report) -> list[Mention]:
