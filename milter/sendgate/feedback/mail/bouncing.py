@@ -14,7 +14,7 @@ import re
 
 from sendgate.feedback.mail.autoreply import Kind, is_from_daemon, kind_of
 from sendgate.feedback.mail.mime import EMBEDDED_TYPES, Message
-from sendgate.feedback.mail.ordinary import has_answer, is_of_own_account, is_ordinary, returns_any, speaks_of_ours
+from sendgate.feedback.mail.ordinary import is_of_own_account, is_ordinary, is_other_report, returns_any, speaks_of_ours
 from sendgate.feedback.mail.original import addresses_of
 from sendgate.feedback.mail.phrases import FAILURE, SUBJECT, fold
 from sendgate.feedback.mail.report import Report
@@ -52,6 +52,8 @@ def is_bounce(message: Message, report: Report) -> bool:
     certain = programs + _by_a_mail_system(message) + ours
     if certain < 2 or _ABOUT_SESSIONS.match(message.headers.get("subject")):
         return False
+    if programs < ENOUGH and is_other_report(message):
+        return False
     told = _in_its_subject(message)
     by_daemon = is_from_daemon(message)
     if programs < ENOUGH and not ours:
@@ -70,9 +72,7 @@ def is_bounce(message: Message, report: Report) -> bool:
 
 def _is_explicit(report: Report, told: int, by_daemon: bool) -> bool:
     """Whether a message that returns nothing tells clearly what it is about."""
-    if by_daemon:
-        return told > 0 or has_answer(report)
-    return told > 0 and speaks_of_ours(report)
+    return (by_daemon and told > 0) or ((by_daemon or told > 0) and speaks_of_ours(report))
 
 
 def _in_its_words(report: Report, by_daemon: bool) -> int:

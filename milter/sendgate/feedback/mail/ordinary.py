@@ -21,6 +21,7 @@ from sendgate.feedback.pattern import compile_pattern
 
 _OPENING = 1500
 _FIRST_SENTENCES = 400
+_GREETS = 80
 _SESSION = re.compile(
     r"\brcpt to\b|\bsaid:|\bin reply to\b|<<<|>>>|\bremote (?:host|server|mta|system)\b|\bsmtp error\b|\bsmtp;"
     r"|\bdiagnostic|\btranscript\b|\breporting-mta\b|\bserver (?:responded|returned|replied)"
@@ -46,7 +47,9 @@ _READERS = _phrases(
     r"\b(undelivered|unread|blocked|withheld) (mails|e-?mails|messages)\b",
     r"\bmessages? .{0,20}(on hold|in quarantine|for you to review)",
     r"\b(almost|nearly) full\b",
-    r"\b(addressed|sent) to you\b",
+    r"\b(addressed|sent|message|mail|e-?mail) (to|for) you\b",
+    r"\byou( \S{3,80})? (have )?received (a|an|\d{1,4}|some|several) ",
+    r"\bforwarding (of|for|from|to|was|is|has)\b.{0,80}(disabled|deactivated|stopped|failed|suspended|paused)",
     r"\byou (can|will) (no longer|not) (be able to )?(send or )?receive",
     r"\b(release|recover|retrieve|restore|rescue) .{0,20}(mail|message|account|e-?mail)",
     r"\b(upgrade|validate|re-?activate|verify) (now|here|your)\b",
@@ -83,6 +86,22 @@ _MANY = _phrases(
     r"\b(probe|moderat|approval|subscribe|subscription|membership)",
     r"\b(zusammenfassung|tagesbericht|wochenbericht|statistik|resume (quotidien|hebdo)|resumen (diario|semanal))",
 )
+# What other reports are called.
+_OTHER_REPORTS = _phrases(
+    r"\b(dmarc|dkim|spf|arf|tls|smtp-tls|auth\w{0,12}|abuse|aggregate|forensic) (\w{0,14} )?(failure )?reports?\b",
+)
+# How letters begin and end; programs do not do both.
+_GREETING = _phrases(
+    r"^\W{0,3}(hello|hi|dear|good (morning|day|afternoon)|hallo|guten (tag|morgen)|sehr geehrte\w?|liebe\w?|moin"
+    r"|bonjour|madame|monsieur|cher|hola|buen\w{1,2} dias|estimad\w{1,2}|ola|prezad\w{1,2}|bom dia|ciao|buongiorno"
+    r"|gentile|beste|geachte|szanown\w{1,3}|dobry|hej|уважаем\w{2}|здравствуйте|добрый)\b",
+)
+_CLOSING = _phrases(
+    r"\b(best|kind|warm|many|with)? regards\b|\b(sincerely|faithfully|cheers)\b",
+    r"\b(mit|viele|beste|liebe|schone) (freundliche\w?|besten?|liebe\w?)? ?gru(ss|sse|ssen)\b|\bmfg\b|\bgruss\b",
+    r"\b(cordialement|salutations|saludos|atentamente|atenciosamente|abracos|saluti|groet\w{0,3}|pozdraw\w{1,6}|halsning\w{0,3})",
+    r"с уважением",
+)
 # How ticket systems begin, whatever they pass on.
 _TICKET = _phrases(
     r"\b(type|write|enter) your (reply|answer) above",
@@ -92,7 +111,7 @@ _TICKET = _phrases(
 )
 # A sentence of a mail system about the message that came to it: the rest may quote what we wrote.
 _YOURS = _phrases(
-    r"\b(your|the|this|a)( \w{1,12})? (message|mail|e-?mail)\b.{0,100}"
+    r"\b(your|the|this|a)\b( \w{1,12})? (message|mail|e-?mail)\b.{0,100}"
     r"(not|n.t|fail|reject|return|undeliver|refus|block|stopp|discard|considered|quarantin)",
     r"(\bnot|n.t|\bunable|\bfail\w{0,3}|\bimpossible)( been)? (able )?(to )?(deliver|send|transmit|relay)\w{0,3} "
     r"(your|the|this|a|following|message|mail|e-?mail)",
@@ -103,6 +122,12 @@ _YOURS = _phrases(
     r"(письмо|сообщение).{0,100}(не |отклон|возвра)",
     r"(メール|メッセージ).{0,60}(ませんでした|できません|エラー)",
     r"(邮件|郵件|信件).{0,60}(无法|無法|失败|失敗|退回|被拒)",
+)
+# A sentence that goes before a list of recipients.
+_LISTING = _phrases(
+    r"\b(delivery|message|mail)\b.{0,30}(to|for) (the )?(following|these|this|one or more)\b",
+    r"\b(following|these|this) (\w{1,14} )?(address|recipient|user)\w{0,2}\b.{0,40}(not|n.t|fail|error|reject|problem)",
+    r"\bundeliverable to\b",
 )
 _QUOTED_SUBJECT = re.compile(
     r"^[ \t>*]{0,8}(?:subject|betreff|objet|asunto|assunto|oggetto|件名|тема|主题)\s?[:：].*",
@@ -148,14 +173,22 @@ _REPLY = _phrases(
 )
 
 
-def is_ordinary(message: Message, report: Report) -> bool:
-    """Whether a message in free text speaks of something else than a delivery that failed."""
+def is_other_report(message: Message) -> bool:
+    """Whether a message reports on something else than deliveries, in its type or by its name."""
     kind = message.parameters.get("report-type", "").lower()
     if kind and "deliver" not in kind:
         return True
+    return _OTHER_REPORTS.are_in(fold(message.headers.decoded("subject")[:300]))
+
+
+def is_ordinary(message: Message, report: Report) -> bool:
+    """Whether a message in free text speaks of something else than a delivery that failed."""
     subject = _own_subject(message)
     opening = fold(_QUOTED_SUBJECT.sub("", report.text.lstrip()[:_OPENING]))
     if _MANY.are_in(subject) or _TICKET.are_in(opening[:400]):
+        return True
+    author = message.headers.decoded("from")[:500]
+    if "daemon" not in author.lower() and _GREETING.are_in(opening[:_GREETS]) and _CLOSING.are_in(opening):
         return True
     if _SESSION.search(report.text):
         return False
@@ -193,14 +226,10 @@ def returns_any(message: Message, report: Report) -> bool:
     return bool(original.senders or original.recipients) or any(part.type in EMBEDDED_TYPES for part in message.parts)
 
 
-def has_answer(report: Report) -> bool:
-    """Whether the words hold a code, or tell of our message or a session."""
-    return _CODE.search(report.text) is not None or speaks_of_ours(report)
-
-
 def speaks_of_ours(report: Report) -> bool:
     """Whether the words tell of a session, or that "your message" did not arrive."""
-    return bool(_SESSION.search(report.text)) or _YOURS.are_in(fold(report.text.lstrip()[:_OPENING]))
+    opening = fold(report.text.lstrip()[:_OPENING])
+    return bool(_SESSION.search(report.text)) or _YOURS.are_in(opening) or _LISTING.are_in(opening)
 
 
 def _invites(message: Message) -> bool:
