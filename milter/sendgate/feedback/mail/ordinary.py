@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 from sendgate.feedback.mail.addresses import first_address, spelling
+from sendgate.feedback.mail.autoreply import Kind, kind_of
 from sendgate.feedback.mail.mime import EMBEDDED_TYPES, Message
 from sendgate.feedback.mail.phrases import SUBJECT, Phrases, fold
 from sendgate.feedback.mail.report import Report
@@ -24,7 +25,8 @@ _FIRST_SENTENCES = 400
 _GREETS = 80
 _SESSION = re.compile(
     r"\brcpt to\b|\bsaid:|\bin reply to\b|<<<|>>>|\bremote (?:host|server|mta|system)\b|\bsmtp error\b|\bsmtp;"
-    r"|\bdiagnostic|\btranscript\b|\breporting-mta\b|\bserver (?:responded|returned|replied)"
+    r"|\bdiagn[oó]s|диагност|診断情報|诊断信息|診斷資訊|\btranscript\b|\breporting-mta\b"
+    r"|\bserver (?:responded|returned|replied)"
     r"|\bresponse (?:was|from)\b",
     re.IGNORECASE,
 )
@@ -83,6 +85,7 @@ _MANY = _phrases(
     r"\breport (for|domain)\b",
     r"\bquarantin",
     r"\b(cron\b|majordomo results|output of your job|results of your)",
+    r"\b(bounced|bouncing|removed|unsubscribed) (members?|contacts?|subscribers?|users)\b|\bmailq\b",
     r"\b(probe|moderat|approval|subscribe|subscription|membership)",
     r"\b(zusammenfassung|tagesbericht|wochenbericht|statistik|resume (quotidien|hebdo)|resumen (diario|semanal))",
 )
@@ -90,7 +93,7 @@ _MANY = _phrases(
 _OTHER_REPORTS = _phrases(
     r"\b(dmarc|dkim|spf|arf|tls|smtp-tls|auth\w{0,12}|abuse|aggregate|forensic) (\w{0,14} )?(failure )?reports?\b",
 )
-# How letters begin and end; programs do not do both.
+# How letters begin and end; few programs do both, and those speak of our message.
 _GREETING = _phrases(
     r"^\W{0,3}(hello|hi|dear|good (morning|day|afternoon)|hallo|guten (tag|morgen)|sehr geehrte\w?|liebe\w?|moin"
     r"|bonjour|madame|monsieur|cher|hola|buen\w{1,2} dias|estimad\w{1,2}|ola|prezad\w{1,2}|bom dia|ciao|buongiorno"
@@ -128,6 +131,12 @@ _LISTING = _phrases(
     r"\b(delivery|message|mail)\b.{0,30}(to|for) (the )?(following|these|this|one or more)\b",
     r"\b(following|these|this) (\w{1,14} )?(address|recipient|user)\w{0,2}\b.{0,40}(not|n.t|fail|error|reject|problem)",
     r"\bundeliverable to\b",
+    r"\b(seguintes|siguientes|seguenti|folgende\w{0,2}|volgende|nastepujac\w{1,3}|nasledujic\w{1,3}|foljande) "
+    r"(destinat|empfang|adres|indirizz|ontvanger|geadresseer|odbiorc|prijemc|mottagar|endereco|direccion|usuario|modtager)",
+    r"\bdestinat\w{2,6}( \w{1,14})? suivant",
+    r"следующ\w{2,3} (получател|адрес|пользоват)",
+    r"(下列|以下|次の).{0,12}(收件|地址|宛先|受信者|アドレス|あて先)",
+    r"다음.{0,10}(수신|주소)",
 )
 _QUOTED_SUBJECT = re.compile(
     r"^[ \t>*]{0,8}(?:subject|betreff|objet|asunto|assunto|oggetto|件名|тема|主题)\s?[:：].*",
@@ -187,8 +196,7 @@ def is_ordinary(message: Message, report: Report) -> bool:
     opening = fold(_QUOTED_SUBJECT.sub("", report.text.lstrip()[:_OPENING]))
     if _MANY.are_in(subject) or _TICKET.are_in(opening[:400]):
         return True
-    author = message.headers.decoded("from")[:500]
-    if "daemon" not in author.lower() and _GREETING.are_in(opening[:_GREETS]) and _CLOSING.are_in(opening):
+    if _is_letter(opening) and (kind_of(message) is Kind.ANSWER or not _is_yours(opening)):
         return True
     if _SESSION.search(report.text):
         return False
@@ -198,7 +206,15 @@ def is_ordinary(message: Message, report: Report) -> bool:
         return True
     if _CODE.search(opening):
         return False
-    return _REPLY.are_in(opening) or (_invites(message) and not returns_any(message, report) and not _is_yours(opening))
+    if _REPLY.are_in(opening):
+        return True
+    if returns_any(message, report) or _is_yours(opening):
+        return False
+    return _is_page_with_links(message) or ("://" in report.text and not speaks_of_ours(report))
+
+
+def _is_letter(opening: str) -> bool:
+    return _GREETING.are_in(opening[:_GREETS]) and _CLOSING.are_in(opening)
 
 
 def _is_yours(opening: str) -> bool:
@@ -232,7 +248,7 @@ def speaks_of_ours(report: Report) -> bool:
     return bool(_SESSION.search(report.text)) or _YOURS.are_in(opening) or _LISTING.are_in(opening)
 
 
-def _invites(message: Message) -> bool:
+def _is_page_with_links(message: Message) -> bool:
     """Whether it is a page with links alone."""
     texts = [part for part in message.parts if part.type.startswith("text/") and not part.embedded]
     plain = any(part.type == "text/plain" and part.text.strip() for part in texts)
