@@ -159,9 +159,9 @@ class Lines:
 
     def sentence_with(self, line: Line, found: Found) -> str:
         """The sentence in which an address stands, as far as it is in the lines next to its own."""
-        above = " ".join(one.text for one in self.all[max(0, line.number - 2) : line.number])
-        below = " ".join(one.text for one in self.all[line.number + 1 : line.number + 3])
-        before, after = f"{above} {line.text[: found.start]}", f"{line.text[found.end :]} {below}"
+        above = "\n".join(one.text for one in self.all[max(0, line.number - 2) : line.number])
+        below = "\n".join(one.text for one in self.all[line.number + 1 : line.number + 3])
+        before, after = f"{above}\n{line.text[: found.start]}", f"{line.text[found.end :]}\n{below}"
         return f"{_SENTENCE_END.split(before)[-1]} {_SENTENCE_END.split(after, 1)[0]}"
 
     def reason_after(self, line: Line, found: Found) -> str:

@@ -160,7 +160,7 @@ class Labelled:
         for line in lines.with_addresses:
             for found in line.found:
                 before = line.text[max(0, found.start - 120) : found.start]
-                if _LABEL.search(before) or FORWARDED.search(before):
+                if _LABEL.search(before) or FORWARDED.search(before) or _is_cell(line, found):
                     reason = lines.reason_after(line, found)
                     mentions += [Mention(one.text, reason, how=self.name) for one in lines.listed_with(line, found)]
         return _returned_if_any(mentions, lines)
@@ -267,6 +267,12 @@ def _led(lines: Lines, line: Line, leading: Found, name: str) -> list[Mention]:
     listed = lines.listed_with(line, leading)
     before = lines.forwarded_from(line, leading) if len(listed) == 1 else ""
     return [Mention(found.text, reason, original=before, how=name) for found in listed]
+
+
+def _is_cell(line: Line, found: Found) -> bool:
+    """Whether a line is a row of a table: a label, spaces, the address."""
+    label = line.text[: found.start]
+    return label[-1:].isspace() and not line.after(found).strip() and bool(_LABEL.match(f"{label.strip()}: "))
 
 
 def _without_helpers(mentions: list[Mention], report: Report) -> list[Mention]:

@@ -25,7 +25,7 @@ _OWN = ("to", "cc", "delivered-to", "from", "reply-to", "sender", "return-path",
 # What stands before the returned message. The words count only in a line that is set off by dashes and the like, or
 # that has header fields below it: many reports say in their first sentence that the message is attached.
 _RETURNED = re.compile(
-    r"copy of|message (?:text|headers?|body|contents?|source)|mail info|message reads|top \d{1,5} lines"
+    r"copy of|message (?:text|headers?|body|contents?|source|follows)|mail info|message reads|top \d{1,5} lines"
     r"|(?:original|returned|returning|unsent|undelivered|forwarded|rejected|included|start of)"
     r" (?:message|mail|e-?mail|letter|header)"
     r"|header of the|your message (?:follows|was|is below)"
