@@ -27,27 +27,25 @@ _NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_esc
 class Headers:
     """The fields of a header: (name in lower case, value), in the order of the message."""
 
-    __slots__ = ("items",)
+    __slots__ = ("_first", "items")
 
     def __init__(self, items: list[tuple[str, str]]) -> None:
         self.items = items
+        self._first = dict(reversed(items))
 
     def __contains__(self, name: str) -> bool:
-        return any(one == name for one, _ in self.items)
+        return name in self._first
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.items)
 
     def get(self, name: str) -> str:
         """The value of the first field of this name (in lower case), or ""."""
-        for one, value in self.items:
-            if one == name:
-                return value
-        return ""
+        return self._first.get(name, "")
 
     def all(self, name: str) -> list[str]:
         """The values of all fields of this name (in lower case)."""
-        return [value for one, value in self.items if one == name]
+        return [value for one, value in self.items if one == name] if name in self._first else []
 
     def decoded(self, name: str) -> str:
         """Like `get`, with encoded words (RFC 2047) decoded."""
