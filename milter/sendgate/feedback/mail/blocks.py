@@ -184,8 +184,16 @@ class Lines:
                 break
             if coded and _BARE_CODE.match(below.text):  # the next statement of a transcript
                 break
+            if blank and not any(words) and self._heads_others(below, own):
+                break
             words.append(text)
         return _joined(words)
+
+    def heading_of(self, line: Line) -> str:
+        """The line that heads the list in which an address stands: `Unknown users:`; "" when there is none."""
+        above = reversed(self.all[max(0, line.number - _MOST_ABOVE) : line.number])
+        last = next((one.text.strip() for one in above if one.text.strip() and one.leading is None), "")
+        return last if last.endswith((":", "：")) else ""
 
     def coded(self, names: set[str]) -> str:
         """The paragraph that holds an SMTP code, among those of no other recipient."""
@@ -248,6 +256,13 @@ class Lines:
                 break
             words.insert(0, text)
         return _joined(words)
+
+    def _heads_others(self, line: Line, name: str) -> bool:
+        """Whether a line is the heading of a list of other addresses."""
+        if not line.text.rstrip().endswith((":", "：")):
+            return False
+        below = next((one for one in self.all[line.number + 1 : line.number + 3] if one.text.strip()), None)
+        return below is not None and below.leading is not None and spelling(below.leading.text) != name
 
     def _is_another(self, found: Found, names: set[str]) -> bool:
         name = spelling(found.text)

@@ -263,7 +263,7 @@ def failed_recipients(report: Report, lines: Lines, detectors: tuple[Detector, .
 
 
 def _led(lines: Lines, line: Line, leading: Found, name: str) -> list[Mention]:
-    reason = lines.reason_after(line, leading)
+    reason = lines.reason_after(line, leading) or lines.heading_of(line)
     listed = lines.listed_with(line, leading)
     before = lines.forwarded_from(line, leading) if len(listed) == 1 else ""
     return [Mention(found.text, reason, original=before, how=name) for found in listed]

@@ -25,7 +25,8 @@ _OWN = ("to", "cc", "delivered-to", "from", "reply-to", "sender", "return-path",
 # What stands before the returned message. The words count only in a line that is set off by dashes and the like, or
 # that has header fields below it: many reports say in their first sentence that the message is attached.
 _RETURNED = re.compile(
-    r"copy of|message (?:text|headers?|body|contents?|source|follows)|mail info|message reads|top \d{1,5} lines"
+    r"copy of|(?:text|contents?|body) of (?:your|the) (?:original )?message"
+    r"|message (?:text|headers?|body|contents?|source|follows)|mail info|message reads|top \d{1,5} lines"
     r"|(?:original|returned|returning|unsent|undelivered|forwarded|rejected|included|start of)"
     r" (?:message|mail|e-?mail|letter|header)"
     r"|header of the|your message (?:follows|was|is below)"
@@ -36,7 +37,11 @@ _RETURNED = re.compile(
     r"|исходно|копия|заголовки|元の|オリジナル|原(?:信|邮|郵|始|文|件)|メッセージヘッダ|エラーメール",
     re.IGNORECASE,
 )
-_SET_OFF = re.compile(r"^[ \t|>]{0,12}[-=*_~#+]{2}", re.MULTILINE)
+_SET_OFF = re.compile(
+    r"^[ \t|>]{0,12}[-=*_~#+]{2}"
+    r"|^.{0,30}\b(?:text|contents?|body) of (?:your|the) (?:original )?message.{0,30}:[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
 _FIELDS = re.compile(
     r"^[> \t]{0,8}(?:Received|Return-Path|DKIM-Signature|DomainKey-Signature|ARC-Seal|X-Received|X-Google-Smtp-Source"
     r"|X-Originating-IP|X-YMail-OSG|X-Virus-Scanned|Authentication-Results|Message-ID|MIME-Version|Delivered-To"
