@@ -23,7 +23,7 @@ ENOUGH = 4
 _ABOUT_SESSIONS = re.compile(r"Postfix SMTP server:")  # what others sent to us, told to our postmaster
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 _OPENING = 1500
-_NOTICE = re.compile(r"\s{0,99}\{(?=[\s\S]{0,2000}\bnotificationType\b)")
+_NOTICE = re.compile(r"\s{0,99}\{(?=[\s\S]{0,2000}\b(?:notification|event)Type\b)")
 
 _NO_REPLY = re.compile(
     r"\b(?:no|not|don'?t|do-?not)[-_.]?reply|\bbounces?@|notification|\bsmtp\b|^system\b", re.IGNORECASE
