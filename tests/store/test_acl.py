@@ -19,8 +19,11 @@ from docs.pages import blocks, docs, section
 from feedback.parts import BOUNCE
 from sendgate.cli import stores
 from sendgate.cli.main import program, run
-from sendgate.entry import Add
+from sendgate.entry import Add, Remove
+from sendgate.feedback.event import BounceType, Event, EventClass
+from sendgate.feedback.policy import Policy
 from sendgate.settings import Settings
+from sendgate.settings_feedback import FeedbackSettings
 from sendgate.store.errors import StoreError
 from sendgate.store.follow import Follower, FollowPlan
 from sendgate.store.layout import Layout
@@ -152,16 +155,28 @@ def read(user: User) -> bool:
 
 
 def sweep(user: User) -> bool:
-    """What `serve` does: the same, and sweeping, for the first time and with a lease that is held."""
+    """What `serve` does: the same; sweeping, for the first time and with a lease that is held; feedback."""
     with origin(user.place) as lists:
         lists.apply([Add(one) for one in EXPIRED])
     try:
         with stores.open_origin(user.settings(history=1), create=False) as swept:
             assert swept.sweep(NOW) == len(EXPIRED)
             assert swept.sweep(NOW) == 0
+            strike_and_forget(swept)
     except StoreError:
         return False
     return read(user)
+
+
+def strike_and_forget(lists: Origin) -> None:
+    """What feedback does with the lists: a failure, a delivery, a failure."""
+    policy, failed = Policy(FeedbackSettings()), Event("gone@example.com", EventClass.HARD, BounceType.BAD_MAILBOX)
+    [subject, _] = policy.delivered_subjects(failed)
+    lists.apply(policy.judge(failed._replace(at=NOW, queue_id="4F1B2C"), lists.get(subject), NOW, None))
+    lists.apply(policy.forget(failed._replace(event_class=EventClass.NONE, at=NOW + 1), lists.get(subject)))
+    lists.apply(policy.judge(failed._replace(at=NOW + 2, queue_id="4F1B2D"), lists.get(subject), NOW + 2, None))
+    assert lists.get(subject)
+    lists.apply([Remove(subject)])
 
 
 WORK = {"sendgate-write": administer, "sendgate-sweep": sweep, "sendgate-read": read}
