@@ -72,8 +72,9 @@ def test_no_line_tells_of_a_plain_pass(arena_of: Callable[[str], Arena]) -> None
 def test_with_a_hash_key_no_address_is_in_the_log_nor_in_the_store(arena_of: Callable[[str], Arena]) -> None:
     arena = arena_of("hashed")
     arena.play(read(DIALOGUE.format(settings="hashed")))
-    assert len([line for line in arena.log_since() if line["event"] == "recipient"]) == 3
-    assert all("ref" in line or line["cause"] == "bad_address" for line in arena.log_since())
+    judged = [line for line in arena.log_since() if line["event"] == "recipient"]
+    assert len(judged) == 3
+    assert all("ref" in line or line["cause"] == "bad_address" for line in judged)
     stored = (arena.gate.store / "data.mdb").read_bytes()
     for text in ("gone", "trap@", "t.rap", "example.com", "gmail", "hid"):
         assert text not in arena.gate.log_text().lower()
