@@ -7,6 +7,7 @@ hard either; then the first text rule that fits; the enhanced code; the first di
 
 from __future__ import annotations
 
+import functools
 import re
 
 from sendgate.feedback.codes import type_of_code
@@ -23,6 +24,8 @@ BLOCK = frozenset(
 )
 SENDER_PHASES = frozenset((Phase.CONNECT, Phase.HELO, Phase.MAIL))
 
+_REMEMBERED = 256
+"""Texts whose codes are kept: a report is asked about the same words several times."""
 _CODE = r"[245]\d\d"
 _ENHANCED = r"[245]\.\d\.\d{1,3}(?!\d|\.\d)"
 _BOTH = re.compile(rf"(?<![\w.])({_CODE})(?:[- ](?:[-#(' ]{{0,4}}({_ENHANCED}))?|$|(?=[,:;<]))")
@@ -80,6 +83,7 @@ def classify(answer: Answer, rules: Rules) -> Verdict:
     return _verdict(BounceType.OTHER, deferred, f"code {code}" if code else "nothing is known of this reply")
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def codes_of(text: str) -> tuple[str, str]:
     """The (SMTP code, enhanced code) that a reply's text carries; "" for what it has not."""
     head = text[:MAX_TEXT]
