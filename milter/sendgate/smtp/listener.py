@@ -24,7 +24,7 @@ BACKLOG = 1024
 _RETRY_SECONDS = 0.1
 
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 """How long to wait for an address that is in use: a predecessor that was killed takes a moment to let go of it."""
 
 
