@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 GONE = "550 5.1.1 <{0}>: Recipient address rejected: User unknown"
-BOUNCE = """\
-Return-Path: <>
+DSN = """\
 From: Mail Delivery System <MAILER-DAEMON@mx.example.com>
 To: {sender}
 Subject: Undelivered Mail Returned to Sender
@@ -30,11 +29,11 @@ Reporting-MTA: dns; mx.example.com
 
 Final-Recipient: rfc822; {recipient}
 Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 <{recipient}>: no such user
+Status: {status}
+Diagnostic-Code: smtp; {reply}
 
 --b
-Content-Type: message/rfc822
+Content-Type: text/rfc822-headers
 
 Return-Path: <{sender}>
 From: news@example.net
@@ -43,6 +42,9 @@ Subject: News
 
 --b--
 """
+"""A bounce as Postfix writes one: sender, recipient, status, reply."""
+BOUNCE = DSN.replace("{status}", "5.1.1").replace("{reply}", "550 5.1.1 <{recipient}>: no such user")
+"""The same for an unknown user: sender, recipient."""
 
 
 class Log:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feedback.parts import DSN
 from sendgate.feedback.verp import VerpSigner
 from trial.answering import AnsweringServer, relay_settings
 from trial.gate import Gate, merged
@@ -37,39 +38,6 @@ LMTP_DOMAIN, PIPE_DOMAIN = "bounces.test", "pipes.test"
 CAMPAIGN = "spring"
 HOUR = 3600
 
-_DSN = """\
-From: Mail Delivery System <MAILER-DAEMON@mx.example.com>
-To: {sender}
-Subject: Undelivered Mail Returned to Sender
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="b"
-
---b
-Content-Type: text/plain
-
-I'm sorry to have to inform you that your message could not be delivered.
-
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.example.com
-
-Final-Recipient: rfc822; {recipient}
-Action: failed
-Status: {status}
-Diagnostic-Code: smtp; {reply}
-
---b
-Content-Type: text/rfc822-headers
-
-Return-Path: <{sender}>
-From: news@example.net
-To: {recipient}
-Subject: News
-
---b--
-"""
 _ARF = """\
 From: Complaints <fbl@example.com>
 To: {sender}
@@ -181,7 +149,7 @@ class World:
 
 def dsn(sender: str, recipient: str, reply: str = "550 5.1.1 no such user here", status: str = "5.1.1") -> str:
     """A bounce from elsewhere."""
-    return _DSN.format(sender=sender, recipient=recipient, reply=reply, status=status)
+    return DSN.format(sender=sender, recipient=recipient, reply=reply, status=status)
 
 
 def complaint(sender: str, recipient: str, kind: str = "abuse") -> str:
