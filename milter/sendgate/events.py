@@ -200,24 +200,21 @@ def feedback_entry(recipient: str, reason: str, campaign: str, expires: int | No
 
 def breaker_opened(provider: str, share: float, past_share: float, recipients: int) -> None:
     """A provider refuses far more recipients than it used to: entries about it are provisional from now on."""
-    _log.error(
-        "breaker_opened",
-        provider=provider,
-        share=round(share, 4),
-        past_share=round(past_share, 4),
-        recipients=recipients,
-    )
+    _log.error("breaker_opened", **_shares(provider, share, past_share, recipients))
 
 
 def breaker_closed(provider: str, share: float, past_share: float, recipients: int) -> None:
     """The provider answers as it used to again."""
-    _log.warning(
-        "breaker_closed",
-        provider=provider,
-        share=round(share, 4),
-        past_share=round(past_share, 4),
-        recipients=recipients,
-    )
+    _log.warning("breaker_closed", **_shares(provider, share, past_share, recipients))
+
+
+def _shares(provider: str, share: float, past_share: float, recipients: int) -> dict[str, object]:
+    return {
+        "provider": provider,
+        "share": round(share, 4),
+        "past_share": round(past_share, 4),
+        "recipients": recipients,
+    }
 
 
 def report_not_believed(source: str, belief: str, campaign: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -26,23 +27,59 @@ class FeedbackFigures:
     behind: int | None = None
 
 
+DELIVERIES, BOUNCES, COMPLAINTS = "deliveries", "bounces", "complaints"
+REPORTS, ENTRIES, BREAKER = "reports", "entries", "breaker"
+"""The names that things are counted under."""
+
+
+class Family(NamedTuple):
+    """A counter. counted: what it is counted under; label: beside the campaign, "" for none."""
+
+    counted: str
+    name: str
+    label: str
+    has_campaign: bool
+    text: str
+
+
 FAMILIES = (
-    ("deliveries", "result", True, "Answers to delivery attempts, from Postfix's log, by result."),
-    ("bounces", "bounce_type", True, "Deliveries that failed for good, by what the answer meant."),
-    ("complaints", "", True, "Complaints (abuse reports) that were believed."),
-    ("reports", "belief", False, "Bounces and complaints that came as messages, by whether and why they are believed."),
-    ("entries", "reason", False, "Entries that feedback has made or made longer, by reason."),
-    ("breaker", "provider", False, "Times the breaker of a provider opened."),
+    Family(
+        DELIVERIES,
+        "sendgate_deliveries",
+        "result",
+        True,
+        "Answers to delivery attempts, from Postfix's log, by result.",
+    ),
+    Family(
+        BOUNCES,
+        "sendgate_bounces",
+        "bounce_type",
+        True,
+        "Deliveries that failed for good, by what the answer meant.",
+    ),
+    Family(COMPLAINTS, "sendgate_complaints", "", True, "Complaints (abuse reports) that were believed."),
+    Family(
+        REPORTS,
+        "sendgate_feedback_reports",
+        "belief",
+        False,
+        "Bounces and complaints that came as messages, by whether and why they are believed.",
+    ),
+    Family(
+        ENTRIES,
+        "sendgate_feedback_entries",
+        "reason",
+        False,
+        "Entries that feedback has made or made longer, by reason.",
+    ),
+    Family(
+        BREAKER,
+        "sendgate_feedback_breaker_opened",
+        "provider",
+        False,
+        "Times the breaker of a provider opened.",
+    ),
 )
-"""By the name it is counted under: its other label, whether it has a campaign, its help text."""
-_NAMES = {
-    "deliveries": "sendgate_deliveries",
-    "bounces": "sendgate_bounces",
-    "complaints": "sendgate_complaints",
-    "reports": "sendgate_feedback_reports",
-    "entries": "sendgate_feedback_entries",
-    "breaker": "sendgate_feedback_breaker_opened",
-}
 
 
 class FeedbackCollector(Collector):
@@ -57,12 +94,12 @@ class FeedbackCollector(Collector):
         if figures is None:
             return
         labelled = _campaign_labels(figures.counts, self._max_labels)
-        for metric, label, has_campaign, text in FAMILIES:
-            names = ["campaign"] * has_campaign + [label] * bool(label)
-            family = CounterMetricFamily(_NAMES[metric], text, labels=names)
-            for values, count in _values(figures.counts, metric, labelled, has_campaign, bool(label)).items():
-                family.add_metric(values, count)
-            yield family
+        for family in FAMILIES:
+            names = ["campaign"] * family.has_campaign + [family.label] * bool(family.label)
+            metric = CounterMetricFamily(family.name, family.text, labels=names)
+            for values, count in _values(figures.counts, family, labelled).items():
+                metric.add_metric(values, count)
+            yield metric
         yield _breakers(figures.open_breakers)
         if figures.behind is not None:
             yield GaugeMetricFamily(
@@ -88,11 +125,11 @@ def _campaign_labels(counts: Sequence[tuple[str, str, str, int]], cap: int) -> s
 
 
 def _values(
-    counts: Sequence[tuple[str, str, str, int]], metric: str, labelled: set[str], has_campaign: bool, has_label: bool
+    counts: Sequence[tuple[str, str, str, int]], family: Family, labelled: set[str]
 ) -> dict[tuple[str, ...], int]:
     values: Counter[tuple[str, ...]] = Counter()
-    for name, campaign, label, count in counts:
-        if name == metric:
-            shown = (campaign if campaign in labelled else OTHER,) if has_campaign else ()
-            values[shown + ((label,) if has_label else ())] += count
+    for counted, campaign, label, count in counts:
+        if counted == family.counted:
+            shown = (campaign if campaign in labelled else OTHER,) if family.has_campaign else ()
+            values[shown + ((label,) if family.label else ())] += count
     return values

@@ -52,9 +52,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
     metrics.message("spring")
     metrics.trap_hit("spring")
     FollowMetrics(folder).origin_up(True)
-    counts = [
-        (metric, "spring" * has_campaign, "value" * bool(label), 1) for metric, label, has_campaign, _ in FAMILIES
-    ]
+    counts = [(one.counted, "spring" * one.has_campaign, "value" * bool(one.label), 1) for one in FAMILIES]
     feedback = FeedbackFigures(counts, open_breakers=["example.com"], behind=0)
     collectors = [
         StoreCollector(lambda: StoreFigures({"trap": 1}, 0.0, 1)),

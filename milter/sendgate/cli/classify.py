@@ -16,13 +16,14 @@ from typing import Annotated, Any
 
 import typer
 
+from sendgate.cli.feedback_rules import rules_of
 from sendgate.cli.options import ConfigOption, JsonOption, settings_of
 from sendgate.cli.output import print_json
 from sendgate.cli.problems import Exit, UsageError
 from sendgate.cli.progress import show
 from sendgate.feedback.classify import classify as judge
 from sendgate.feedback.event import Answer, Phase, Verdict
-from sendgate.feedback.rules import Rules, RulesError, load_rules, read_rules
+from sendgate.feedback.rules import RulesError, load_rules, read_rules
 
 MAX_LINE = 1 << 20
 """Characters of a line."""
@@ -49,7 +50,7 @@ def classify(
     config: ConfigOption = None,
 ) -> int:
     """Tell what replies of servers mean. Changes nothing."""
-    rules = _rules(_rules_file(context, config))
+    rules = rules_of(settings_of(context, config))
     problems: list[str] = []
     bad = 0
     for number, line in _lines(file):
@@ -104,13 +105,6 @@ def check_rules(
 def _rules_file(context: typer.Context, config: Path | None) -> Path | None:
     given = settings_of(context, config).feedback.rules_file
     return Path(given) if given else None
-
-
-def _rules(path: Path | None) -> Rules:
-    try:
-        return load_rules(path)
-    except RulesError as error:
-        raise UsageError(*(f"feedback.rules_file: {problem}" for problem in error.problems)) from None
 
 
 def _lines(file: str) -> Iterator[tuple[int, str]]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from sendgate.address import Address
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import stores
+from sendgate.cli.feedback_reader import reader_of
 from sendgate.cli.feedback_rules import rules_of
-from sendgate.cli.verp import checker_of, keys_of
+from sendgate.cli.verp import keys_of
 from sendgate.entry import Reason
 from sendgate.feedback.follower import Plan
 from sendgate.feedback.intake import Edges, Intake, Lists
-from sendgate.feedback.mail.parse import Reader
 from sendgate.feedback.receiver import Receiver
 from sendgate.feedback.state import State
 from sendgate.feedback.trust import Trust
@@ -60,12 +61,10 @@ def receiver(settings: Settings, keyer: Keyer, state: State | None, *, tell: boo
 
     Raises SettingsError.
     """
-    known, checker = rules_of(settings), checker_of(settings.feedback)
-    resolver = CampaignResolver(settings.campaign, settings.campaign_id)
-    given = settings.feedback
+    reader, given = reader_of(settings, 0.0), settings.feedback
     return Receiver(
-        lambda now: Reader(known, resolver, now, checker, settings.campaign.header or ""),
-        Trust(checker, given.trusted_authserv_id or "", given.trusted_domains),
+        lambda now: replace(reader, now=now),
+        Trust(reader.verp, given.trusted_authserv_id or "", given.trusted_domains),
         None if state is None else intake(settings, keyer, state, sees_all=False, tell=tell),
         tell=tell,
     )

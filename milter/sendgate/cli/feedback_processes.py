@@ -41,7 +41,7 @@ def serve_lmtp(settings: Settings, keyer: Keyer, bound: socket.socket, control: 
     """Take bounces and complaints in by LMTP until the control pipe ends."""
     with closing(feedback_parts.open_state(settings)) as state:
         receiver = feedback_parts.receiver(settings, keyer, state)
-        lmtp.run(bound, receiver.receive_from_mta, control)
+        lmtp.run(bound, receiver.receive, control)
 
 
 def figures(settings: Settings) -> FeedbackFigures | None:

@@ -16,14 +16,12 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from sendgate.campaign import CampaignResolver
 from sendgate.cli import progress
-from sendgate.cli.feedback_rules import rules_of
+from sendgate.cli.feedback_reader import reader_of
 from sendgate.cli.problems import Exit, complain
-from sendgate.cli.verp import checker_of
 from sendgate.feedback.event import Event
 from sendgate.feedback.mail.mailboxes import messages_in
-from sendgate.feedback.mail.parse import Reader, parse_message
+from sendgate.feedback.mail.parse import parse_message
 from sendgate.settings import Settings
 
 STDIN = "-"
@@ -31,7 +29,7 @@ STDIN = "-"
 
 def parse_mail(settings: Settings, files: list[str], *, as_json: bool) -> int:
     """Print what messages say. Returns the exit status. Raises SettingsError for rules and keys that cannot be used."""
-    reader = _reader(settings)
+    reader = reader_of(settings, time.time())
     unread: list[str] = []
     # a bar on the terminal that the answers go to would be between them
     shown = nullcontext(None) if sys.stdout.isatty() else progress.show()
@@ -40,45 +38,13 @@ def parse_mail(settings: Settings, files: list[str], *, as_json: bool) -> int:
     with shown as display:
         for name, data in _messages(files, unread):
             events = parse_message(data, reader)
-            print(
-                json.dumps({"file": name, "events": list(map(as_object, events))}) if as_json else _text(name, events)
-            )
+            print(_as_json(name, events) if as_json else _text(name, events))
             taken += len(data)
             if display is not None and total:
                 display.storing("reading", min(taken, total), total)
     for problem in unread:
         complain(problem)
     return Exit.USAGE if unread else Exit.YES
-
-
-def as_object(event: Event) -> dict[str, object]:
-    """An event as JSON shows it. reason: as in the metrics, "" for a complaint or a delivery."""
-    return {
-        "recipient": event.recipient,
-        "class": str(event.event_class),
-        "reason": str(event.type or ""),
-        "status": event.status,
-        "code": event.code,
-        "text": event.text,
-        "campaign": event.campaign,
-        "source": str(event.source),
-        "final": event.final,
-        "host": event.host,
-        "queue_id": event.queue_id,
-        "at": event.at,
-        "sent_to": event.sent_to,
-        "derived": list(event.derived),
-    }
-
-
-def _reader(settings: Settings) -> Reader:
-    return Reader(
-        rules=rules_of(settings),
-        resolver=CampaignResolver(settings.campaign, settings.campaign_id),
-        now=time.time(),
-        verp=checker_of(settings.feedback),
-        campaign_header=settings.campaign.header or "",
-    )
 
 
 def _messages(files: list[str], unread: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -107,6 +73,10 @@ def _size(file: str) -> int:
         return path.stat().st_size if file != STDIN else 0
     except OSError:
         return 0
+
+
+def _as_json(name: str, events: list[Event]) -> str:
+    return json.dumps({"file": name, "events": [event.as_object() for event in events]})
 
 
 def _text(name: str, events: list[Event]) -> str:

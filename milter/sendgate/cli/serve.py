@@ -102,7 +102,6 @@ def _helpers(settings: Settings, keyer: Keyer, ground: Ground) -> dict[str, Call
     if stores.shared(settings):
         stores.access(settings)  # a file that cannot be read is told before anything starts
         helpers["follow"] = lambda control, _report: _follow(settings, ground, control)
-    serve_feedback.check(settings)
     if settings.feedback.log:
         helpers["feedback"] = lambda control, _report: _feedback(settings, keyer, ground, control)
     if ground.lmtp is not None:
@@ -216,6 +215,7 @@ def _reload(running: Settings, ground: Ground) -> Plan | None:
             raise SettingsError(fixed)
         plan = _plan(settings, ground)
         _look_at_store(settings)
+        serve_feedback.check(settings)
         listener.protect(settings.milter.socket, settings.milter.socket_mode, settings.milter.socket_group)
         serve_feedback.protect(settings)
     except SettingsError as error:

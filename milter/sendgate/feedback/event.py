@@ -119,7 +119,7 @@ class Event(NamedTuple):
     derived: tuple[str, ...] = ()
 
     def as_object(self) -> dict[str, object]:
-        """What the commands show of it, as JSON has it."""
+        """What the commands show of it, as JSON has it. reason: as in the metrics, "" without a type."""
         return {
             "recipient": self.recipient,
             "class": self.event_class.value,
@@ -129,9 +129,10 @@ class Event(NamedTuple):
             "text": self.text,
             "campaign": self.campaign,
             "source": self.source.value,
+            "final": self.final,
             "host": self.host,
             "queue_id": self.queue_id,
             "at": self.at,
-            "final": self.final,
+            "sent_to": self.sent_to,
             "derived": list(self.derived),
         }

@@ -24,8 +24,6 @@ from sendgate.feedback.event import Event
 from sendgate.feedback.provider import provider_of
 from sendgate.feedback.strikes import Strike
 
-__all__ = ["MAX_OCTETS", "Evidence", "evidence_of", "provider_of"]
-
 MAX_OCTETS = 960
 LOCAL_PART = "<local-part>"
 _FIELD_OCTETS = {"host": 72, "campaign": 64, "derived": 48, "breaker": 64, "provider": 64}

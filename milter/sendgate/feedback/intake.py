@@ -28,14 +28,9 @@ from sendgate.feedback.policy import Policy
 from sendgate.feedback.provider import provider_of
 from sendgate.feedback.state import State
 from sendgate.feedback.strikes import event_id
+from sendgate.metrics_feedback import BOUNCES, BREAKER, COMPLAINTS, DELIVERIES, ENTRIES
 from sendgate.settings_feedback import FeedbackSettings
 
-BOUNCES = "bounces"
-COMPLAINTS = "complaints"
-DELIVERIES = "deliveries"
-REPORTS = "reports"
-ENTRIES = "entries"
-BREAKER = "breaker"
 BREAKER_STATE = "breaker"
 BREAKER_SAVED_EVERY_SECONDS = 10.0
 """The providers' past may be large, and lacks little when the last seconds of it are lost."""

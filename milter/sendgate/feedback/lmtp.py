@@ -23,9 +23,8 @@ MAX_LINE_OCTETS = 1 << 20
 """Bounces quote what senders write, and senders write lines of any length."""
 TAKEN = "250 2.0.0 taken in"
 AGAIN = "451 4.3.0 feedback cannot be written now, try again later"
-TOO_LATE = "421 4.3.2 going away"
 
-Receive = Callable[[bytes, Sequence[str]], None]
+Receive = Callable[[bytes, Sequence[str]], object]
 """Takes a message and the recipients it came to; raises when it could not be taken in."""
 
 

@@ -26,8 +26,6 @@ from sendgate.feedback.evidence import Evidence, evidence_of
 from sendgate.feedback.strikes import COMPLAINT, GROUPS, MAX_KEPT, Group, Strike, event_id
 from sendgate.settings_feedback import FeedbackSettings
 
-__all__ = ["Policy", "event_id", "strikes_of"]
-
 DELIVERY_REMEMBERED_SECONDS = 8 * 86400
 """Longer than any message stays in Postfix's queue, and so than a failure before it may be told."""
 _CLASSES = {Group.HARD: EventClass.HARD, Group.DOMAIN: EventClass.HARD, Group.FULL: EventClass.SOFT}

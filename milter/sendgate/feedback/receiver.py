@@ -1,6 +1,6 @@
 """A bounce or a complaint that came as a message: read, judged, believed or not, taken in.
 
-In: a message, and whom it came to. Out: a `Received`: its events, each with whether it is believed; what is believed is
+In: a message, and whom it came to. Out: its events, each with whether it is believed (`Judged`); what is believed is
 taken in, the rest is counted. Refused: nothing; a message that is neither changes nothing.
 """
 
@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sendgate import events
 from sendgate.feedback.event import Event, EventClass
-from sendgate.feedback.intake import REPORTS, Intake
+from sendgate.feedback.intake import Intake
 from sendgate.feedback.mail.mime import read_message
-from sendgate.feedback.mail.parse import Reader, parse_message
+from sendgate.feedback.mail.parse import Reader, events_of
 from sendgate.feedback.trust import Belief, Trust, facts_of, judge
+from sendgate.metrics_feedback import REPORTS
 
 VOUCHED = "trusted"
 """The word for what an operator vouches for."""
@@ -67,20 +68,14 @@ class Receiver:
                     events.report_not_believed(one.event.source.value, one.why, one.event.campaign)
         return judged
 
-    def receive_from_mta(self, data: bytes, recipients: Sequence[str]) -> None:
-        """Take in what Postfix hands over."""
-        self.receive(data, recipients)
-
     def judge(self, data: bytes, recipients: Sequence[str] = (), *, vouched: bool = False) -> list[Judged]:
         """What a message says, and whether it is believed. Changes nothing."""
         now = self._now()
-        reader = self._reader(now)
-        told = [event for event in parse_message(data, reader) if event.event_class is not EventClass.NONE]
+        message = read_message(data)
+        told = [one for one in events_of(message, self._reader(now)) if one.event_class is not EventClass.NONE]
         if not told:
             return []
-        facts = facts_of(read_message(data), recipients[0] if len(recipients) == 1 else "")
-        if len(recipients) > 1:
-            facts = replace(facts, texts=(*recipients, *facts.texts))
+        facts = facts_of(message, recipients)
         return [_judged(event, judge(event, facts, self._trust, now), vouched) for event in told]
 
 

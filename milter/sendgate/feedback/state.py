@@ -41,15 +41,6 @@ class StateError(Exception):
     """The folder of feedback.state cannot be used; the message names it and says why."""
 
 
-class Count(tuple[str, str, str]):
-    """What is counted: a metric, a campaign ("" for none), the value of its other label ("" for none)."""
-
-    __slots__ = ()
-
-    def __new__(cls, metric: str, campaign: str = "", label: str = "") -> Count:
-        return super().__new__(cls, (metric, campaign, label))
-
-
 class State:
     """The state of one pod's feedback. Opened by each process for itself, after it was forked."""
 

@@ -79,9 +79,9 @@ class Belief:
     recipient: str = ""
 
 
-def facts_of(message: Message, envelope_recipient: str = "") -> Facts:
-    """What a message shows. envelope_recipient: the address it came to, when we got it by LMTP or pipe."""
-    texts = [envelope_recipient] if envelope_recipient else []
+def facts_of(message: Message, envelope_recipients: Iterable[str] = ()) -> Facts:
+    """What a message shows. envelope_recipients: the addresses it came to, when we got it by LMTP or pipe."""
+    texts = [*envelope_recipients]
     texts += [value for name, value in message.headers if name in _TO_US]
     for part in message.parts:
         if part.inner is not None:

@@ -6,7 +6,8 @@ import pytest
 
 from sendgate.entry import MAX_NOTE_OCTETS, check_note
 from sendgate.feedback.event import BounceType, Event, EventClass, Source
-from sendgate.feedback.evidence import MAX_OCTETS, Evidence, evidence_of, provider_of
+from sendgate.feedback.evidence import MAX_OCTETS, Evidence, evidence_of
+from sendgate.feedback.provider import provider_of
 from sendgate.feedback.strikes import Strike, event_id, read, write
 from sendgate.keys import Keyer
 

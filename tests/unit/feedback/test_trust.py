@@ -180,7 +180,7 @@ Authentication-Results: {OURS}; forged=yes
 --b--
 """.encode()
     )
-    facts = facts_of(message, sender("envelope@example.com"))
+    facts = facts_of(message, [sender("envelope@example.com")])
     assert facts.authentication == (BELOW,)
     for name, why in (
         ("envelope", Why.VERP),

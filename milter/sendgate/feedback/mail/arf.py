@@ -13,13 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.utils import mktime_tz, parsedate_tz
 
 from sendgate.campaign import CampaignResolver
 from sendgate.feedback.event import Event, EventClass, Source
 from sendgate.feedback.mail.addresses import find_addresses
 from sendgate.feedback.mail.complainant import Found, Stated, find_recipients
-from sendgate.feedback.mail.headers import EMPTY, Headers, read_headers
+from sendgate.feedback.mail.headers import EMPTY, Headers, read_headers, sent_at
 from sendgate.feedback.mail.mime import Message, Part
 from sendgate.feedback.mail.original import addresses_of
 from sendgate.feedback.trust import signatures_in
@@ -115,7 +114,7 @@ def _events(message: Message, fields: Headers, original: Headers, reading: Readi
             text=_text(kind, fields),
             campaign=campaign,
             host=_host(message, fields),
-            at=_time(message.headers.get("date"), reading.now),
+            at=sent_at(message.headers, reading.now),
             source=Source.COMPLAINT,
             final=is_complaint,
             sent_to=sent_to[:320],
@@ -193,16 +192,6 @@ def _host(message: Message, fields: Headers) -> str:
         return server[:255]
     senders = addresses_of(message.headers, ("from",))
     return senders[0].rpartition("@")[2] if senders else ""
-
-
-def _time(date: str, now: float) -> int:
-    """When the report was written; now, for a date that cannot be."""
-    try:
-        parsed = parsedate_tz(date[:100])
-        written = mktime_tz(parsed) if parsed else 0
-    except (ValueError, OverflowError, TypeError, IndexError):
-        written = 0
-    return int(written) if 0 < written <= now else int(now)
 
 
 def _word(value: str) -> str:

@@ -10,6 +10,7 @@ import binascii
 import codecs
 import re
 from collections.abc import Iterator
+from email.utils import mktime_tz, parsedate_tz
 
 MOST_FIELDS = 1000
 _ODD_LINES = 3
@@ -77,6 +78,16 @@ def read_headers(text: str, start: int = 0) -> tuple[Headers, int]:
         odd += 1
         position = line_end + 1
     return Headers(items), min(position, len(text))
+
+
+def sent_at(headers: Headers, now: float) -> int:
+    """When a message was sent, in Unix seconds, if that is possible; else now."""
+    try:
+        parsed = parsedate_tz(headers.get("date")[:100])
+        at = mktime_tz(parsed) if parsed else 0
+    except (ValueError, OverflowError, TypeError, IndexError):
+        at = 0
+    return int(at) if 0 < at <= now else int(now)
 
 
 def decode_words(text: str) -> str:

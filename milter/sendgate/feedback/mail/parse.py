@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from email.utils import mktime_tz, parsedate_tz
 from typing import NamedTuple
 
 from sendgate.campaign import CampaignResolver
@@ -22,7 +21,7 @@ from sendgate.feedback.mail.blocks import Lines
 from sendgate.feedback.mail.bouncing import STATUS_TYPES, is_bounce, may_be_bounce
 from sendgate.feedback.mail.detectors import GUESSES, failed_recipients
 from sendgate.feedback.mail.dsn import read_status
-from sendgate.feedback.mail.headers import Headers
+from sendgate.feedback.mail.headers import sent_at
 from sendgate.feedback.mail.judging import Judgement, host_in, judge
 from sendgate.feedback.mail.mention import Mention
 from sendgate.feedback.mail.mime import Message, read_message
@@ -53,7 +52,11 @@ class Reader:
 
 def parse_message(data: bytes, reader: Reader) -> list[Event]:
     """All events of a message."""
-    message = read_message(data)
+    return events_of(read_message(data), reader)
+
+
+def events_of(message: Message, reader: Reader) -> list[Event]:
+    """All events of a message that is read already."""
     complaints = read_arf(message, Reading(reader.resolver, reader.now, reader.verp, reader.campaign_header))
     return complaints if complaints is not None else _Parsing(message, reader).events()
 
@@ -74,7 +77,7 @@ class _Parsing:
     def __init__(self, message: Message, reader: Reader) -> None:
         self._message = message
         self._reader = reader
-        self._at = _sent_at(message.headers, reader.now)
+        self._at = sent_at(message.headers, reader.now)
 
     def events(self) -> list[Event]:
         if not may_be_bounce(self._message):
@@ -237,13 +240,3 @@ def _more_telling(one: Event, other: Event) -> Event:
     if known[0] != known[1]:
         return one if known[0] else other
     return other if _WEIGHT.get(other.event_class, 0) > _WEIGHT.get(one.event_class, 0) else one
-
-
-def _sent_at(headers: Headers, now: float) -> int:
-    """When a message was sent, if that is possible; else now."""
-    try:
-        parsed = parsedate_tz(headers.get("date")[:100])
-        at = mktime_tz(parsed) if parsed else 0
-    except (ValueError, OverflowError, TypeError, IndexError):
-        at = 0
-    return int(at) if 0 < at <= now else int(now)
