@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 run: system-run $(VENV)/.installed  ## a private Postfix with the gate in front, and a conversation
 	$(BIN)/python -m trial.demo $(ARGS)
 
-test: system-test $(VENV)/.installed  ## the whole suite, on real servers
+test: system-test $(VENV)/.installed $(BIN)/kubectl  ## the whole suite, on real servers
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of imports
@@ -24,6 +24,7 @@ lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of im
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run tests/install-packages tests/install-kubectl
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
@@ -36,6 +37,9 @@ $(VENV)/.installed: setup.cfg pyproject.toml milter/constraints.txt | system-run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --use-pep517 -c milter/constraints.txt -e '.[test,lint]'
 	touch $@
+
+$(BIN)/kubectl: tests/install-kubectl | $(VENV)/.installed
+	tests/install-kubectl $(BIN)
 
 system-run:
 	@tests/install-packages run
