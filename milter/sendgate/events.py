@@ -236,6 +236,16 @@ def log_missing(path: str) -> None:
     _log.warning("log_missing", path=path)
 
 
+def queue_unknown(error: str) -> None:
+    """Postfix does not tell its queue; told once for each outage."""
+    _log.warning("queue_unknown", error=error)
+
+
+def queue_known() -> None:
+    """Postfix tells its queue again."""
+    _log.info("queue_known")
+
+
 def lines_dropped(count: int) -> None:
     """So many lines of one process could not be written; now they can."""
     _log.warning("lines_dropped", count=count)

@@ -20,16 +20,20 @@ from sendgate.metrics import OTHER
 @dataclass(frozen=True, slots=True)
 class FeedbackFigures:
     """counts: as `feedback.state` has them; open_breakers: providers; behind: octets of the log that are not read
-    yet, None when none is followed."""
+    yet, milter: our own address as Postfix names it; None when no log is followed."""
 
     counts: Sequence[tuple[str, str, str, int]]
     open_breakers: Sequence[str] = ()
     behind: int | None = None
+    milter: str | None = None
 
 
 DELIVERIES, BOUNCES, COMPLAINTS = "deliveries", "bounces", "complaints"
 REPORTS, ENTRIES, BREAKER = "reports", "entries", "breaker"
+MILTER_FAILURES = "milter_failures"
 """The names that things are counted under."""
+MOST_MILTERS = 8
+"""Milters with a label of their own; no Postfix asks so many."""
 
 
 class Family(NamedTuple):
@@ -107,6 +111,8 @@ class FeedbackCollector(Collector):
                 "Octets of Postfix's log that are not taken in yet.",
                 value=figures.behind,
             )
+        if figures.milter is not None:
+            yield _milter_failures(figures.counts, figures.milter)
 
 
 def _breakers(providers: Sequence[str]) -> Metric:
@@ -115,6 +121,24 @@ def _breakers(providers: Sequence[str]) -> Metric:
     )
     for provider in providers:
         family.add_metric([provider], 1)
+    return family
+
+
+def _milter_failures(counts: Sequence[tuple[str, str, str, int]], own: str) -> Metric:
+    """Our own milter is there from the start: the first failure must be a rise."""
+    failures = {own: 0}
+    for counted, _, milter, count in counts:
+        if counted == MILTER_FAILURES:
+            is_told = milter in failures or (milter and len(failures) < MOST_MILTERS)
+            label = milter if is_told else OTHER
+            failures[label] = failures.get(label, 0) + count
+    family = CounterMetricFamily(
+        "sendgate_postfix_milter_failures",
+        "Times that Postfix could not reach a milter, or not talk to it.",
+        labels=["milter"],
+    )
+    for milter, count in failures.items():
+        family.add_metric([milter], count)
     return family
 
 

@@ -20,6 +20,7 @@ from sendgate.entry import WITHOUT_ACTION, Reason, check_name
 from sendgate.origin_url import FORMS, is_shared, parse_origin_url
 from sendgate.settings_feedback import FeedbackSettings
 from sendgate.settings_file import SettingsError, read_environment, read_file
+from sendgate.settings_postfix import PostfixSettings
 from sendgate.settings_types import ListName, Octets, Seconds, Section, octal_mode
 from sendgate.units import parse_duration
 
@@ -218,6 +219,7 @@ class Settings(Section):
     observe: ObserveSettings = ObserveSettings()
     lists: dict[ListName, ListSettings] = Field(default_factory=dict)
     feedback: FeedbackSettings = FeedbackSettings()
+    postfix: PostfixSettings = PostfixSettings()
     campaign_id: PodCampaign = Field(default="", exclude=True)
 
     def rules(self) -> Rules:

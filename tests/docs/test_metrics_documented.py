@@ -27,6 +27,8 @@ from sendgate.metrics import (
     exposition,
 )
 from sendgate.metrics_feedback import FAMILIES, FeedbackCollector, FeedbackFigures
+from sendgate.metrics_queue import AGES, QUEUES, Look, QueueCollector
+from sendgate.mta.tally import Tally
 
 _PAGE = docs("metrics.md")
 _SUFFIX = re.compile(r"_(total|bucket|count|sum)$")
@@ -53,10 +55,11 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
     metrics.trap_hit("spring")
     FollowMetrics(folder).origin_up(True)
     counts = [(one.counted, "spring" * one.has_campaign, "value" * bool(one.label), 1) for one in FAMILIES]
-    feedback = FeedbackFigures(counts, open_breakers=["example.com"], behind=0)
+    feedback = FeedbackFigures(counts, open_breakers=["example.com"], behind=0, milter="unix:/run/milter.sock")
     collectors = [
         StoreCollector(lambda: StoreFigures({"trap": 1}, 0.0, 1)),
         FeedbackCollector(lambda: feedback, max_labels=500),
+        QueueCollector(lambda: Look(Tally(0.0).figures())),
     ]
     body, _ = exposition(folder, collectors)
     found = {}
@@ -120,6 +123,12 @@ def test_the_reasons_of_entries_are_documented() -> None:
 
 def test_the_types_of_bounces_are_documented() -> None:
     assert {kind.value for kind in BounceType} <= set(code(section(_PAGE, "Feedback")))
+
+
+def test_the_queues_and_ages_of_postfix_are_documented() -> None:
+    text = section(_PAGE, "Postfix's queue")
+    assert {code(row[0])[0] for row in rows(text[text.index("| queue | messages") :])[1:]} == set(QUEUES)
+    assert {age for age, _ in AGES} <= set(code(text))
 
 
 def test_the_results_of_a_reload_are_documented() -> None:

@@ -6,6 +6,7 @@ Refused: `SettingsError` and `StateError` for what cannot be used; the superviso
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 from contextlib import closing, suppress
@@ -48,8 +49,15 @@ def figures(settings: Settings) -> FeedbackFigures | None:
     """What the metrics tell of feedback; None while its state cannot be read."""
     with suppress(StateError), closing(feedback_parts.open_state(settings)) as state:
         breaker = Breaker(settings.feedback, state.get(BREAKER_STATE))
-        return FeedbackFigures(state.counts(), breaker.open_providers(), _behind(settings, state))
+        milter = None if settings.feedback.log is None else _named_by_postfix(settings.milter.socket)
+        return FeedbackFigures(state.counts(), breaker.open_providers(), _behind(settings, state), milter)
     return None
+
+
+def _named_by_postfix(socket_address: str) -> str:
+    """A milter's address as main.cf has it, and Postfix's log."""
+    inet = re.fullmatch(r"inet6?:(\d+)@(\S+)", socket_address)
+    return f"inet:{inet[2]}:{inet[1]}" if inet else socket_address
 
 
 def _behind(settings: Settings, state: State) -> int | None:

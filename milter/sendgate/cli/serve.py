@@ -21,7 +21,7 @@ from pathlib import Path
 from sendgate import __version__, events
 from sendgate.campaign import CampaignResolver
 from sendgate.cli import serve_feedback, stores
-from sendgate.cli.serve_helpers import Readiness, ask_metrics, follow, look_after_lists
+from sendgate.cli.serve_helpers import Readiness, ask_metrics, follow, look_after_lists, watch_queue
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
 from sendgate.metrics import FollowMetrics, Metrics
@@ -150,8 +150,9 @@ def _protocol(settings: Settings) -> Protocol:
 
 def _ops(settings: Settings, keyer: Keyer, ground: Ground, control: int) -> None:
     ground.milter.close()
+    queue = watch_queue(settings)
     questions = Questions(
-        metrics=lambda: ask_metrics(settings, keyer, ground.metrics),
+        metrics=lambda: ask_metrics(settings, keyer, ground.metrics, queue),
         ready=Readiness(settings, keyer).missing,
     )
     server.run(ground.ops, questions, control)

@@ -19,6 +19,8 @@ from sendgate.cli import serve_feedback, stores
 from sendgate.keys import Keyer
 from sendgate.metrics import FollowMetrics, Metrics, StoreCollector, StoreFigures, exposition
 from sendgate.metrics_feedback import FeedbackCollector
+from sendgate.metrics_queue import QueueCollector
+from sendgate.mta.queue import QueueWatcher
 from sendgate.ops.probe import probe
 from sendgate.settings import Settings
 from sendgate.store.errors import StoreError
@@ -32,8 +34,24 @@ _one_at_a_time = Lock()
 """LMDB refuses to open one file twice in a process, and the ops server answers in several threads."""
 
 
-def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, str]:
-    """The exposition of all processes and of the store."""
+def watch_queue(settings: Settings) -> QueueWatcher | None:
+    """Look at Postfix's queue from now on, in this process; None when its place is not told."""
+    if settings.postfix.showq is None:
+        return None
+    watcher = QueueWatcher(settings.postfix.showq, settings.postfix.interval, _tell_queue)
+    watcher.start()
+    return watcher
+
+
+def _tell_queue(problem: str | None) -> None:
+    if problem is None:
+        events.queue_known()
+    else:
+        events.queue_unknown(problem)
+
+
+def ask_metrics(settings: Settings, keyer: Keyer, folder: Path, queue: QueueWatcher | None) -> tuple[bytes, str]:
+    """The exposition of all processes, of the store, and of the last look at Postfix's queue."""
 
     def figures() -> StoreFigures | None:
         try:
@@ -41,11 +59,13 @@ def ask_metrics(settings: Settings, keyer: Keyer, folder: Path) -> tuple[bytes, 
         except StoreError:
             return None
 
-    collectors: list[StoreCollector | FeedbackCollector] = [StoreCollector(figures)]
+    collectors: list[StoreCollector | FeedbackCollector | QueueCollector] = [StoreCollector(figures)]
     if serve_feedback.active(settings):
         from sendgate.cli.feedback_processes import figures as of_feedback  # in this process alone
 
         collectors.append(FeedbackCollector(lambda: of_feedback(settings), settings.campaign.max_labels))
+    if queue is not None:
+        collectors.append(QueueCollector(queue.last))
     return exposition(folder, collectors)
 
 

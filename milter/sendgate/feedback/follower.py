@@ -7,6 +7,7 @@ Refused: nothing; while the origin or the state is away the same batch is tried 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,12 @@ from sendgate.feedback.classify import classify
 from sendgate.feedback.event import Event
 from sendgate.feedback.intake import Intake
 from sendgate.feedback.log.maillog import parse_line
+from sendgate.feedback.log.milters import failed_milter
 from sendgate.feedback.log.queue import OpenMessage, QueueTracker
 from sendgate.feedback.log.tail import LogFile, Position
 from sendgate.feedback.rules import Rules
 from sendgate.feedback.state import State, StateError
+from sendgate.metrics_feedback import MILTER_FAILURES
 
 POSITION = "position"
 BATCH_OCTETS = 1 << 20
@@ -43,9 +46,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Batch:
-    """Lines read at once: their events, and the place behind them."""
+    """Lines read at once: their events, what else is counted, and the place behind them."""
 
     events: list[Event] = field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     position: Position | None = None
     open_messages: dict[str, OpenMessage | None] = field(default_factory=dict)
 
@@ -84,6 +88,8 @@ class Follower:
                 record = parse_line(line, now)
                 if record is not None:
                     batch.events += self._tracker.feed(record)
+                elif (milter := failed_milter(line)) is not None:
+                    batch.counts[MILTER_FAILURES, "", milter] += 1
             except Exception as error:  # a line of others' words must not stop all that come after it
                 events.internal_error("feedback", f"line before octet {position.offset} of the log", error)
         if batch.position is not None:
@@ -103,7 +109,7 @@ class Follower:
 
     def take(self, batch: Batch) -> None:
         """Take a batch in, and save the place behind it. Raises what the origin raises, and StateError."""
-        self._plan.intake.take(batch.events, {}, lambda state: _save(state, batch))
+        self._plan.intake.take(batch.events, batch.counts, lambda state: _save(state, batch))
 
     def _taken(self, batch: Batch, wait: Callable[[float], bool]) -> bool:
         """Take a batch in, with patience. False when there shall be no further try; then nothing of it was saved."""

@@ -1,0 +1,1 @@
+"""Postfix itself, asked about its queue."""

@@ -1,0 +1,115 @@
+"""Looking at Postfix's queue now and then, by asking its showq(8): in a thread, so that no scrape waits for Postfix.
+
+In: showq's address, how often to look. Out: the last `Look`, with figures or without.
+Refused: nothing. An answer that is no list of messages, breaks off or takes too long is a look without figures.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sendgate.metrics_queue import Look, QueueFigures
+from sendgate.mta.showq import QueueParser, ShowqError
+from sendgate.mta.tally import Tally
+
+LONGEST_SECONDS = 120.0
+"""A look may take so long: showq opens every file of the queue, and a million of them take their time."""
+FRESH_INTERVALS = 4
+_CONNECT_SECONDS = 5.0
+_SILENT_SECONDS = 15.0
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. connect: for a connection; silent: between two pieces of the answer; whole: for all of it."""
+
+    connect: float = _CONNECT_SECONDS
+    silent: float = _SILENT_SECONDS
+    whole: float = LONGEST_SECONDS
+
+
+class QueueWatcher:
+    """Looks at the queue every `interval` seconds once it is started; `last` tells what it saw.
+
+    tell: called with what is wrong when looks begin to fail, with None when they succeed again.
+    """
+
+    def __init__(
+        self, address: str, interval: float, tell: Callable[[str | None], None], patience: Patience | None = None
+    ) -> None:
+        self._address = address
+        self._interval = interval
+        self._tell = tell
+        self._patience = patience or Patience()
+        self._last: tuple[float, Look] | None = None
+        self._is_failing = False
+
+    def start(self) -> None:
+        """Look for as long as the process lives."""
+        threading.Thread(target=self._run, name="queue", daemon=True).start()
+
+    def last(self) -> Look | None:
+        """The last look; one without figures when it is too long ago. None before the first."""
+        if self._last is None:
+            return None
+        at, look = self._last
+        is_fresh = time.monotonic() - at <= FRESH_INTERVALS * self._interval + self._patience.whole
+        return look if is_fresh else Look(None)
+
+    def look(self) -> None:
+        """Look once."""
+        problem, figures = None, None
+        try:
+            figures = read_queue(self._address, time.time(), self._patience)
+        except (OSError, ShowqError) as error:
+            problem = f"{self._address}: {getattr(error, 'strerror', None) or error}"
+        self._last = time.monotonic(), Look(figures)
+        if bool(problem) != self._is_failing:
+            self._is_failing = bool(problem)
+            self._tell(problem)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            began = time.monotonic()
+            self.look()
+            # a queue that takes long to read is looked at half of the time at most
+            pause.wait(max(self._interval - (time.monotonic() - began), time.monotonic() - began))
+
+
+def read_queue(address: str, now: float, patience: Patience) -> QueueFigures:
+    """Ask showq for the whole queue. now: Unix time. Raises OSError and ShowqError."""
+    deadline = time.monotonic() + patience.whole
+    parser, tally = QueueParser(), Tally(now)
+    with _connect(address, patience.connect) as connection:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no end within {patience.whole:g} s")
+            connection.settimeout(min(left, patience.silent))
+            octets = connection.recv(_CHUNK)
+            if not octets:
+                break
+            tally.add(parser.feed(octets))
+    parser.close()
+    return tally.figures()
+
+
+def _connect(address: str, seconds: float) -> socket.socket:
+    inet = re.fullmatch(r"inet:\[?([^\]]+?)\]?:(\d+)", address)
+    if inet:
+        return socket.create_connection((inet[1], int(inet[2])), seconds)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(address.removeprefix("unix:"))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
