@@ -24,7 +24,7 @@ lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of im
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck .ci/run tests/install-packages tests/install-kubectl
+	$(BIN)/shellcheck .ci/run tests/install-packages tests/install-kubectl postfix/container/postfix-[cdrs]*
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
