@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+RUNBOOKS ?=
 WORKERS ?= 3
 BIN = $(VENV)/bin
 # pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
@@ -11,7 +12,7 @@ export PYTHON
 export PYTHONPATH = $(CURDIR)/postfix:$(CURDIR)/tests
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint format bench system-run system-test clean
+.PHONY: run test lint format bench rules system-run system-test clean
 
 run: system-run $(VENV)/.installed  ## a private Postfix with the gate in front, and a conversation
 	$(BIN)/python -m trial.demo $(ARGS)
@@ -32,6 +33,9 @@ format: $(VENV)/.installed
 
 bench: system-test $(VENV)/.installed  ## the measures of docs/performance.md
 	$(BIN)/python -m bench $(ARGS)
+
+rules: $(VENV)/.installed  ## the objects of k8s/components/monitoring from its rules (RUNBOOKS: URL before the runbook paths)
+	$(BIN)/python k8s/components/monitoring/generate.py --runbooks "$(RUNBOOKS)"
 
 $(VENV)/.installed: setup.cfg pyproject.toml milter/constraints.txt | system-run
 	$(PYTHON) -m venv $(VENV)
