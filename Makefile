@@ -1,5 +1,6 @@
 # Everything here runs on a fresh Debian 12 (root, Python 3.11): what is missing is installed first.
 # PYTHON, ARGS, WORKERS (processes that test; 0: this one) and VENV can be set: make run ARGS=--once
+# So can what milter/image/build and engine name: make images ENGINE=podman TAG=1 REGISTRY=registry.example.com/mail
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,12 +8,13 @@ ARGS ?=
 RUNBOOKS ?=
 WORKERS ?= 3
 BIN = $(VENV)/bin
+IMAGE_SCRIPTS = $(addprefix milter/image/,base build engine environment lock packages user)
 # pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
 export PYTHON
 export PYTHONPATH = $(CURDIR)/postfix:$(CURDIR)/tests
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint format bench rules system-run system-test clean
+.PHONY: run test lint format bench images base-image lock rules system-run system-test clean
 
 run: system-run $(VENV)/.installed  ## a private Postfix with the gate in front, and a conversation
 	$(BIN)/python -m trial.demo $(ARGS)
@@ -26,6 +28,8 @@ lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of im
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run tests/install-packages tests/install-kubectl postfix/container/postfix-[cdrs]*
+	$(BIN)/shellcheck -x $(IMAGE_SCRIPTS)
+	$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
@@ -36,6 +40,16 @@ bench: system-test $(VENV)/.installed  ## the measures of docs/performance.md
 
 rules: $(VENV)/.installed  ## the objects of k8s/components/monitoring from its rules (RUNBOOKS: URL before the runbook paths)
 	$(BIN)/python k8s/components/monitoring/generate.py --runbooks "$(RUNBOOKS)"
+
+images:  ## the images of docs/images.md, with docker, podman or buildah
+	milter/image/build
+
+base-image:  ## a base for them, where none can be pulled
+	milter/image/base
+
+lock: $(VENV)/.installed  ## what the images are built from, anew
+	$(BIN)/python milter/image/lock_requirements.py
+	milter/image/lock
 
 $(VENV)/.installed: setup.cfg pyproject.toml milter/constraints.txt | system-run
 	$(PYTHON) -m venv $(VENV)
