@@ -66,7 +66,9 @@ RUN --mount=type=bind,source=milter/image,target=/image \
     groupadd --gid 2526 postdrop \
     && /image/user postfix 2525 postfix 2525 /var/spool/postfix \
     && debconf-set-selections /image/postfix.debconf \
-    && /image/packages add postfix
+    && /image/packages add postfix \
+    && install -d /usr/share/sendgate-postfix \
+    && cp -a /etc/postfix /usr/share/sendgate-postfix/etc
 COPY postfix/container/postfix-* /usr/local/bin/
 COPY postfix/main.cf postfix/master.cf /usr/share/sendgate-postfix/
 ARG VERSION=0.1.0
