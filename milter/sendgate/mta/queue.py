@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sendgate.metrics_queue import Look, QueueFigures
-from sendgate.mta.showq import QueueParser, ShowqError
+from sendgate.mta.showq import QueueParser
 from sendgate.mta.tally import Tally
 
 LONGEST_SECONDS = 120.0
@@ -67,7 +67,7 @@ class QueueWatcher:
         problem, figures = None, None
         try:
             figures = read_queue(self._address, time.time(), self._patience)
-        except (OSError, ShowqError) as error:
+        except (OSError, ValueError) as error:  # ShowqError, and hosts that are no names, are of the latter
             problem = f"{self._address}: {getattr(error, 'strerror', None) or error}"
         self._last = time.monotonic(), Look(figures)
         if bool(problem) != self._is_failing:
