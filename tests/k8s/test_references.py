@@ -11,7 +11,7 @@ from k8s.rendering import MANIFESTS, SENDERS, Object, named, of_kind, overlay, w
 from k8s.workloads import Pod, container, containers, pod, pods, selects
 
 EXTERNAL_SECRETS = {
-    "sendgate-redis": {"sweep-password", "users.acl"},
+    "sendgate-redis": {"sweep-password", "write-password", "users.acl"},
     "sendgate-redis-tls": {"ca.crt", "tls.crt", "tls.key"},
     "sendgate-secrets": set(),
     "opendkim-keys": set(),

@@ -11,7 +11,7 @@ from k8s.workloads import Container, Pod, container, containers, pod, pods
 
 POSTFIX = "StatefulSet/sender/postfix"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"]
-SERVES_NOTHING = {"Deployment/client/client"}
+SERVES_NOTHING = {"Deployment/client/client", "Deployment/lists/lists"}
 FOLDERS = [*OVERLAYS, "filters"]
 
 
