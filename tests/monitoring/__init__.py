@@ -1,0 +1,1 @@
+"""Rules, alerts, dashboard and their manifests: as files, and in a real Prometheus and a real Alertmanager."""
