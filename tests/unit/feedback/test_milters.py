@@ -94,6 +94,8 @@ def test_whatever_the_line_begins_with(front: str) -> None:
         f"Nov 22 13:25:01 sender opendkim[13267]: warning: {FAILURES[0]}",
         f"Nov 22 13:25:01 sender postfix/smtp[13267]: warning: {FAILURES[0]}",
         f"Nov 22 13:25:01 sender postfix/smtpd[1]: NOQUEUE: reject: helo=<a[1]: warning: {FAILURES[0]}>",
+        f"Nov 22 13:25:01 sender postfix/smtp[9]: 4jX: host mx.x[192.0.2.1] said: 450 {WARNING}{FAILURES[0]}",
+        f"{SMTPD}NOQUEUE: reject: RCPT from h[192.0.2.1]: 550 helo=<{WARNING}{FAILURES[0]}>",
         SMTPD + "NOQUEUE: milter-reject: CONNECT from unknown[192.0.2.1]: 451 4.7.1 Service unavailable; proto=SMTP",
         SMTPD + "4jXVFK0pZlzMhjt: milter-reject: END-OF-MESSAGE from h[192.0.2.1]: 4.7.1 Service unavailable",
     ],

@@ -14,7 +14,7 @@ import re
 UNNAMED = ""
 """The milter of the only failure that Postfix tells without a name."""
 _WARNING = "]: warning: "
-_TAG = re.compile(r"\S*postfix\S*/(?:smtpd|cleanup|qmqpd)\[\d{1,10}")
+_TAG = re.compile(r"[^\s\[]{0,64}?postfix[^\s\[]{0,128}/(?:smtpd|cleanup|qmqpd)\[\d{1,10}")
 _NOT_COUNTED = (
     "read error in initial handshake|write error in initial handshake|unrecognized default action"
     "|ignoring unknown macro type|bad client port number|unexpected protocol version"
@@ -30,8 +30,8 @@ _FAILURE = re.compile(
 
 def failed_milter(line: str) -> str | None:
     """Which milter failed by this line."""
-    end = line.find(_WARNING)
-    if end < 0:
+    end = line.find("]: ")  # the program's own: what follows may quote others, who write what they like
+    if not line.startswith(_WARNING, end) or end < 0:
         return None
     found = _FAILURE.match(line, end + len(_WARNING))
     if found is None or not _TAG.fullmatch(line, line.rfind(" ", 0, end) + 1, end):
