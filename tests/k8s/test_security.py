@@ -103,7 +103,7 @@ def test_every_container_has_requests_and_limits() -> None:
     def holds(one: Container) -> bool:
         resources = one.spec.get("resources", {})
         kinds = {"cpu", "memory", "ephemeral-storage"}
-        return kinds <= resources.get("requests", {}).keys() and kinds <= resources.get("limits", {}).keys()
+        return all(kinds <= set(resources.get(key, {})) for key in ("requests", "limits"))
 
     assert without(holds, all_containers()) == []
 
