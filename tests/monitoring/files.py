@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,11 +65,9 @@ def panels() -> list[dict[str, Any]]:
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
 
-def queries() -> Iterator[tuple[str, str]]:
+def queries() -> list[tuple[str, str]]:
     """The title of each panel, with each of its expressions."""
-    for panel in panels():
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"]
+    return [(panel["title"], target["expr"]) for panel in panels() for target in panel["targets"]]
 
 
 def run(*command: str | Path) -> str:

@@ -1,8 +1,8 @@
 """A private Prometheus and a private Alertmanager, as Debian packages them, on loopback ports.
 
 In: a folder; for Prometheus the port of a gate, labels of the target and rule files; for Alertmanager its
-configuration. Out: running servers, asked over HTTP. Refused: TimeoutError when one does not come up; an expression that
-the server does not take raises urllib.error.HTTPError.
+configuration. Out: running servers, asked over HTTP. Refused: TimeoutError when one does not come up; an expression
+that the server does not take raises urllib.error.HTTPError.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import yaml
 
 from docs.pages import anchor, docs, headings, rows, section
 from monitoring.files import CASES, GENERATE, MONITORING, Alert, alerts, names_of_alerts, recorded, rule_files, run
+from sendgate.settings import StoreSettings
 
 RUNBOOK = docs("alerts.md")
 CASE = re.compile(r'ALERTS\{alertname="(\w+)"(?:,severity="(\w+)")?')
@@ -110,6 +111,20 @@ def test_rules_name_only_metrics_that_are_documented() -> None:
         names = set(NAME.findall(re.sub(r"\w+:sendgate_\w+(:\w+)?", "", rule["expr"])))
         names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in names if not name.startswith("kubelet_volume")}
         assert names <= documented | FOREIGN, rule
+
+
+def test_rules_name_only_values_of_labels_that_are_documented() -> None:
+    told = set(re.findall(r"`(\w+)`", docs("metrics.md")))
+    for rule in [*alerts(), *recorded()]:
+        matchers = re.findall(r'(bounce_type|cause|decision|queue|reason|result)[=!]~?"([^"]+)"', rule["expr"])
+        assert {value for _, values in matchers for value in values.split("|")} <= told, rule
+
+
+def test_the_age_of_a_replica_is_held_against_the_default_of_the_settings() -> None:
+    default = StoreSettings.model_fields["max_staleness"].default
+    found = [rule["expr"] for rule in alerts() if rule["alert"] == "SendgateReplicaStale"]
+    shares = [re.fullmatch(r"sendgate_replica_age_seconds > (0\.\d) \* (\d+) \* (\d+)", expr) for expr in found]
+    assert [match[1] for match in shares if match and int(match[2]) * int(match[3]) == default] == ["0.5", "0.9"]
 
 
 def test_each_counter_of_campaigns_is_counted_from_its_first_value() -> None:
