@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 import yaml
 
 from monitoring.files import ALERTMANAGER, PLAIN, ROOT, RULES, dashboard, rendered, rule_files, run
+from monitoring.servers import answers, running
+from trial.ports import LOOPBACK, free_port
+from trial.waiting import wait_until
 
 BASE = ROOT / "k8s" / "base"
 # What every DNS server of Kubernetes answers for a pod of a headless Service.
@@ -150,6 +154,24 @@ def test_the_plain_prometheus_takes_its_configuration_with_all_rules(
     assert told.count("rules found") == len(rule_files())
     mounted = re.findall(r"'path': 'rules/([^']+)'", repr(pods(plain)))
     assert sorted(mounted) == [path.name for path in rule_files()]
+
+
+@pytest.mark.parametrize(("name", "port"), [("prometheus", 9090), ("alertmanager", 9093)])
+def test_a_program_takes_its_command_line_and_answers_its_probes(
+    plain: list[dict[str, Any]], tmp_path: Path, name: str, port: int
+) -> None:
+    (container,) = one(plain, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+    own = free_port()
+    for file, text in one(plain, "ConfigMap", name)["data"].items():
+        (tmp_path / file).write_text(text)
+    places = {f"/etc/{name}": str(tmp_path), "/var/lib/prometheus": f"{tmp_path}/data", f":{port}": f"{LOOPBACK}:{own}"}
+    command = container["command"]
+    for there, here in places.items():
+        command = [word.replace(there, here) for word in command]
+    with running(command, tmp_path):
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            url = f"http://{LOOPBACK}:{own}{container[probe]['httpGet']['path']}"
+            wait_until(partial(answers, url), 30, f"{probe} of {name}")
 
 
 def test_the_plain_prometheus_finds_pods_by_the_service_and_names_them_from_the_dns() -> None:
