@@ -54,6 +54,12 @@ def test_secrets_that_are_named_are_generated_or_known_to_be_made_by_hand(folder
             assert keys <= set(known[source["secretName"]]), one.name
 
 
+def test_the_demo_needs_no_secret_but_its_own() -> None:
+    there = {item["metadata"]["name"] for item in of_kind(overlay("demo"), "Secret")}
+    wanted = [source for one in pods(overlay("demo")) for source in volume_sources(one, "secret")]
+    assert {source["secretName"] for source in wanted if not source.get("optional")} == there
+
+
 def test_the_readme_says_how_each_secret_is_made() -> None:
     text = (MANIFESTS / "README.md").read_text(encoding="utf-8")
     for name, keys in EXTERNAL_SECRETS.items():
