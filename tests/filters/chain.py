@@ -32,6 +32,8 @@ from trial.sink import Delivery, Sink
 UID = 10002
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 """The text that SpamAssassin counts 1000 for."""
+CLIENTS = ("203.0.113.9", "[2001:db8::25]")
+"""Clients elsewhere, as injectors in other pods are."""
 SELECTORS = {"example.com": "s1", "example.org": "s2"}
 TABLES = {
     "signing-table": "*@example.com s1\n*@example.org s2\n*@nokey.example s1\n*@other.example foreign\n",
@@ -139,9 +141,17 @@ class Chain:
         return [f"{{ {path}, {milter_options()} }}" for path in paths]
 
     def send(
-        self, sender: str, *recipients: str, text: str = "hello", more: str = "", mta: Postfix | None = None
+        self,
+        sender: str,
+        *recipients: str,
+        text: str = "hello",
+        more: str = "",
+        mta: Postfix | None = None,
+        client: str = "",
     ) -> dict[str, tuple[int, bytes]]:
-        """Send a campaign's mail; more: further header lines; mta: another one. Returns the refused recipients.
+        """Send a campaign's mail; more: further header lines; mta: another one; client: comes from there.
+
+        Returns the refused recipients.
 
         Raises smtplib's error for the reply after the content.
         """
@@ -158,14 +168,20 @@ class Chain:
             text,
             "",
         ]
-        with smtplib.SMTP("127.0.0.1", (mta or self.mta).port, timeout=90) as client:
+        with smtplib.SMTP("127.0.0.1", (mta or self.mta).port, timeout=90) as session:
+            if client:
+                address = client.strip("[]")
+                told = session.docmd("XCLIENT", f"ADDR=IPV6:{address}" if ":" in address else f"ADDR={address}")
+                assert told[0] == 220, told
             envelope = "bounce+1@example.com"
-            return client.sendmail(envelope, recipients or ("anna@example.com",), "\r\n".join(lines))
+            return session.sendmail(envelope, recipients or ("anna@example.com",), "\r\n".join(lines))
 
-    def reply(self, sender: str, text: str = "hello", more: str = "", mta: Postfix | None = None) -> str:
+    def reply(
+        self, sender: str, text: str = "hello", more: str = "", mta: Postfix | None = None, client: str = ""
+    ) -> str:
         """The reply to a mail that does not pass, as `550 5.7.1 text`; at whichever step it comes."""
         try:
-            self.send(sender, text=text, more=more, mta=mta)
+            self.send(sender, text=text, more=more, mta=mta, client=client)
         except smtplib.SMTPRecipientsRefused as error:
             ((code, told),) = error.recipients.values()
         except smtplib.SMTPResponseException as error:
@@ -180,10 +196,10 @@ class Chain:
             self.send(sender, *recipients, text=text)
             raise AssertionError("it was taken")
 
-    def deliver(self, sender: str, *recipients: str, text: str = "hello", more: str = "") -> Delivery:
+    def deliver(self, sender: str, *recipients: str, text: str = "hello", more: str = "", client: str = "") -> Delivery:
         """Send a mail that passes. Returns it as it left."""
         before = len(self.sink.deliveries)
-        self.send(sender, *recipients, text=text, more=more)
+        self.send(sender, *recipients, text=text, more=more, client=client)
         return self.sink.wait_for(before + 1)[before]
 
     def _start(self, one: Component, stack: ExitStack) -> None:
@@ -203,7 +219,12 @@ class Chain:
             sidecar.start()
 
     def _settings(self) -> dict[str, str]:
-        quick = {"queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
+        own = {"queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
+        own |= {
+            "inet_protocols": "all",
+            "smtpd_authorized_xclient_hosts": "127.0.0.1",
+            "mynetworks": f"127.0.0.0/8 {' '.join(CLIENTS)}",
+        }
         if self._parameters is not None:
-            return quick | dict(self._parameters)
-        return quick | {name: value for one in self._components for name, value in one.parameters.items()}
+            return own | dict(self._parameters)
+        return own | {name: value for one in self._components for name, value in one.parameters.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from filters.chain import POLICY, Chain, Keys
+from filters.chain import CLIENTS, POLICY, Chain, Keys
 from filters.manifest import component
 from filters.zone import NameServer
 
@@ -43,6 +43,11 @@ def test_nothing_of_the_check_is_in_the_mail_that_leaves(chain: Chain) -> None:
 
 def test_an_unsigned_mail_is_refused(chain: Chain) -> None:
     assert chain.reply("news@example.net") == UNSIGNED
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_unsigned_mail_of_a_client_elsewhere_is_refused(chain: Chain, client: str) -> None:
+    assert chain.reply("news@example.net", client=client) == UNSIGNED
 
 
 def test_a_mail_cannot_say_itself_that_it_passed(chain: Chain) -> None:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from filters.chain import SELECTORS, Chain
+from filters.chain import CLIENTS, SELECTORS, Chain
 from filters.zone import NameServer
 from trial.sink import Delivery
 
@@ -33,6 +33,13 @@ def test_a_mail_of_each_domain_leaves_signed_by_it(chain: Chain, name_server: Na
     delivery = chain.deliver(f"news@{domain}")
     found = tags(delivery)
     assert (found["d"], found["s"], found["c"]) == (domain, SELECTORS[domain], "relaxed/relaxed")
+    assert verified(delivery, name_server)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_mail_from_a_client_elsewhere_is_signed(chain: Chain, name_server: NameServer, client: str) -> None:
+    delivery = chain.deliver("news@example.com", client=client)
+    assert f"[{client.strip('[]')}]" in delivery.headers("Received")[-1].replace("IPv6:", "")
     assert verified(delivery, name_server)
 
 
