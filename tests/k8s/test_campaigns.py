@@ -94,6 +94,17 @@ def test_a_copy_with_other_values_is_another_campaign(tmp_path: Path) -> None:
     assert named(objects, "ResourceQuota", "sender")["spec"]["hard"]["pods"] == "9"
 
 
+def test_a_campaign_may_be_called_like_a_number(tmp_path: Path) -> None:
+    shutil.copytree(MANIFESTS, tmp_path / "k8s")
+    file = tmp_path / "k8s" / "overlays" / "campaign-x" / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8").replace("CAMPAIGN_ID=campaign-x", "CAMPAIGN_ID=2026")
+    file.write_text(text.replace("ADDRESS_POOL=campaign-x", "ADDRESS_POOL=true"), encoding="utf-8")
+    objects = rendering.kustomize(file.parent)
+    assert {"2026", "true"} <= own(objects)
+    labels = [item["metadata"]["labels"] for item in objects]
+    assert all(isinstance(value, str) for one in labels for value in one.values())
+
+
 def test_a_value_that_is_missing_is_an_error(tmp_path: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path / "k8s")
     file = tmp_path / "k8s" / "overlays" / "campaign-x" / "kustomization.yaml"
