@@ -8,8 +8,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from k8s.rendering import OVERLAYS, ROOT, SENDERS, Object, environment, named, of_kind, overlay, with_components
+from k8s.rendering import (
+    COMPONENTS,
+    MANIFESTS,
+    OVERLAYS,
+    ROOT,
+    SENDERS,
+    Object,
+    environment,
+    named,
+    of_kind,
+    overlay,
+    with_components,
+)
 from k8s.workloads import container, containers, pods
 from sendgate.settings import Settings, load
 from trial.mta import command_path
@@ -208,3 +221,22 @@ def test_the_autoscaler_asks_for_the_metric_that_the_adapter_makes_of_one_of_our
 def test_the_sample_list_of_the_demo_is_that_of_make_run() -> None:
     ours, theirs = (ROOT / "k8s/overlays/demo/list.csv", ROOT / "postfix/trial/sample/list.csv")
     assert ours.read_text(encoding="utf-8") == theirs.read_text(encoding="utf-8")
+
+
+def test_ports_of_the_images_are_those_of_the_containers() -> None:
+    for name, stage in (("StatefulSet/sender/sendgate", "sendgate"), ("StatefulSet/redis/redis", "redis")):
+        exposed = re.findall(r"^EXPOSE (\d+)$", STAGES[stage], re.MULTILINE)
+        assert exposed == [str(port) for port in ports_of("production", name).values()]
+
+
+def test_every_image_can_be_renamed_in_one_place() -> None:
+    listed = yaml.safe_load((MANIFESTS / "components/images/kustomization.yaml").read_text(encoding="utf-8"))["images"]
+    used = {one.spec["image"].partition(":")[0] for folder in FOLDERS for one in containers(objects_of(folder))}
+    assert used <= {one["name"] for one in listed}
+
+
+def test_the_readme_tells_of_every_overlay_and_component() -> None:
+    text = (MANIFESTS / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
+    assert set(COMPONENTS) <= shown
+    assert [name for name in OVERLAYS if f"overlays/{name}" not in text and f"`-{name[-1]}`" not in text] == []
