@@ -27,7 +27,8 @@ sum by (namespace, app_kubernetes_io_instance, {labels}) (
       (min_over_time({counter}[{window}]) unless {counter} offset {window})
       and (
         count_over_time({counter}[{window}])
-        < on (job, namespace, pod, instance) group_left () sum_over_time(up{{job="sendgate"}}[{window}])
+        < on (job, namespace, pod, instance) group_left ()
+          sum by (job, namespace, pod, instance) (sum_over_time(up{{job="sendgate"}}[{window}]))
       ),
       "first", "value", "", ""
     )
