@@ -22,6 +22,7 @@ ARG LOCKED=
 RUN --mount=type=bind,source=milter/image,target=/image \
     --mount=type=secret,id=apt-sources \
     /image/packages add base
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # Everything that compiles; nothing of it stays but /opt/sendgate.
 FROM base AS builder
@@ -43,7 +44,7 @@ RUN --mount=type=bind,source=milter/image,target=/image \
     && install -d -o 10001 -g 2525 /run/sendgate /var/lib/sendgate /var/log/postfix \
     && install -d /etc/sendgate
 COPY --from=builder /opt/sendgate /opt/sendgate
-ENV PATH=/opt/sendgate/bin:/usr/local/bin:/usr/bin:/bin \
+ENV PATH=/opt/sendgate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 ARG VERSION=0.1.0
 ARG REVISION=
@@ -88,7 +89,8 @@ FROM base AS filters
 RUN --mount=type=bind,source=milter/image,target=/image \
     --mount=type=secret,id=apt-sources \
     /image/user filters 10002 postfix 2525 \
-    && /image/packages add filters
+    && /image/packages add filters \
+    && install -d -o 10002 -g 2525 /run/filters
 ARG VERSION=0.1.0
 ARG REVISION=
 ARG SOURCE=
@@ -124,8 +126,8 @@ ENTRYPOINT ["redis-server"]
 FROM base AS prometheus
 RUN --mount=type=bind,source=milter/image,target=/image \
     --mount=type=secret,id=apt-sources \
-    /image/user prometheus 10004 prometheus 10004 /var/lib/prometheus \
-    && /image/packages add prometheus
+    /image/packages add prometheus \
+    && /image/user metrics 10004 metrics 10004 /var/lib/prometheus
 ARG VERSION=0.1.0
 ARG REVISION=
 ARG SOURCE=
