@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.pages import code, rows, section
 from k8s.rendering import (
     COMPONENTS,
     MANIFESTS,
@@ -221,6 +222,12 @@ def test_the_autoscaler_asks_for_the_metric_that_the_adapter_makes_of_one_of_our
 def test_the_sample_list_of_the_demo_is_that_of_make_run() -> None:
     ours, theirs = (ROOT / "k8s/overlays/demo/list.csv", ROOT / "postfix/trial/sample/list.csv")
     assert ours.read_text(encoding="utf-8") == theirs.read_text(encoding="utf-8")
+
+
+def test_postfix_has_the_capabilities_that_were_measured() -> None:
+    measured = section((ROOT / "docs/postfix-image.md").read_text(encoding="utf-8"), "Privileges")
+    given = container(overlay("production"), "StatefulSet/sender/postfix")["securityContext"]["capabilities"]["add"]
+    assert [code(row[0])[0] for row in rows(measured)[1:]] == given
 
 
 def test_ports_of_the_images_are_those_of_the_containers() -> None:

@@ -10,7 +10,7 @@ from k8s.rendering import CAMPAIGNS, OVERLAYS, SENDERS, Object, named, of_kind, 
 from k8s.workloads import Container, Pod, container, containers, pod, pods
 
 POSTFIX = "StatefulSet/sender/postfix"
-CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"]
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"]
 SERVES_NOTHING = {"Deployment/client/client", "Deployment/lists/lists"}
 FOLDERS = [*OVERLAYS, "filters"]
 
