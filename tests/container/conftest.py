@@ -41,7 +41,8 @@ def make(root: Path, gate: Gate, sink: Sink, tmp_path: Path) -> Iterator[Make]:
 
     def one(environment: dict[str, str] | None = None, **options: Any) -> Container:
         folder = tmp_path / f"container{len(made)}"
-        container = Container(root, folder, environment, **({"run": gate.folder, "relay": sink.port} | options))
+        places: dict[str, Any] = {"run": gate.folder, "relay": sink.port} | options
+        container = Container(root, folder, environment, **places)
         made.append(container)
         return container
 

@@ -32,7 +32,9 @@ def prepared(folder: Path) -> Path:
 
 
 def _make(root: Path) -> None:
-    sources = [path for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")) if has(path)]
+    sources = [
+        path for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")) if has(path)
+    ]
     suite = next(
         line.partition("=")[2]
         for line in Path("/etc/os-release").read_text().splitlines()

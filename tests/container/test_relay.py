@@ -40,7 +40,10 @@ OPEN = {
         },
         "from <postmaster@sender.test> to <relay-probe@relay-probe.example.net>",
     ),
-    "postmaster without a domain": ({"SMTPD_DATA_RESTRICTIONS": "", "SMTPD_RECIPIENT_RESTRICTIONS": ""}, "<postmaster>"),
+    "postmaster without a domain": (
+        {"SMTPD_DATA_RESTRICTIONS": "", "SMTPD_RECIPIENT_RESTRICTIONS": ""},
+        "<postmaster>",
+    ),
     "routes in the local part": (
         {
             "SMTPD_RELAY_RESTRICTIONS": "permit_mynetworks, permit_auth_destination, reject",

@@ -65,8 +65,11 @@ def test_a_name_is_required(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"POSTFIX_MESSAGE_SIZE_LIMIT": "abc"}, "message_size_limit = abc"), ({"LOG_MAX_BYTES": "100M"}, "LOG_MAX_BYTES")]
-    + [({"POSTFIX_MAILLOG_FILE": "/dev/stdout"}, "POSTFIX_MAILLOG_FILE=/dev/stdout")],
+    [
+        ({"POSTFIX_MESSAGE_SIZE_LIMIT": "abc"}, "message_size_limit = abc"),
+        ({"POSTFIX_MAILLOG_FILE": "/dev/stdout"}, "POSTFIX_MAILLOG_FILE=/dev/stdout"),
+        ({"LOG_MAX_BYTES": "100M"}, "LOG_MAX_BYTES"),
+    ],
 )
 def test_a_value_that_postfix_or_the_log_cannot_use_ends_the_start(
     make: Make, settings: dict[str, str], words: str

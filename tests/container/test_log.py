@@ -1,0 +1,98 @@
+"""The log is on a volume for Sendgate and on stdout; neither its reader nor its size stops mail."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from container.parts import Container
+from sendgate.feedback.log.tail import LogFile
+from trial.sink import Sink
+from trial.waiting import wait_until
+
+pytestmark = pytest.mark.root
+Make = Callable[..., Container]
+SENDGATE = 10001
+PIPE_SIZE = 4096
+MAX_BYTES = 8000
+SECONDS_TO_STOP = 8
+
+
+def can_read(container: Container, name: str) -> bool:
+    """Whether Sendgate's user, without its group, can read a file of the log's volume."""
+    path = container.log.parent / name
+    reader = ["setpriv", f"--reuid={SENDGATE}", f"--regid={SENDGATE}", "--clear-groups", "head", "-c1"]
+    inside = subprocess.run([*reader], stdin=path.open(), capture_output=True)
+    return inside.returncode == 0 and bool(path.stat().st_mode & stat.S_IROTH)
+
+
+def delivered(lines: list[str]) -> int:
+    return sum("status=sent" in line for line in lines)
+
+
+def test_rotation_loses_no_line_for_the_follower_and_keeps_two_files(make: Make, sink: Sink) -> None:
+    container = make({"LOG_MAX_BYTES": str(MAX_BYTES)})
+    container.start()
+    follower = LogFile(container.log)
+    lines: list[str] = []
+    seen: set[str] = set()
+    sent = 0
+
+    def rotated_often_enough() -> bool:
+        nonlocal sent
+        container.send(*(f"user{sent + number}@example.net" for number in range(10)))
+        sent += 10
+        seen.update(path.name for path in container.rotated())
+        lines.extend(line for line, _ in follower.read())
+        return len(seen) >= 3
+
+    wait_until(rotated_often_enough, 60, "three rotations")
+    sink.wait_for(sent)
+
+    def all_read() -> bool:
+        lines.extend(line for line, _ in follower.read())
+        return delivered(lines) >= sent
+
+    wait_until(all_read, 10, "the follower has every delivery")
+    follower.close()
+    assert delivered(lines) == sent
+    wait_until(lambda: len(container.rotated()) == 2, 10, "two old files are kept")
+    assert all(can_read(container, path.name) for path in [container.log, *container.rotated()])
+    wait_until(lambda: delivered(container.output().splitlines()) == sent, 5, "stdout has every delivery")
+    assert [line for line in container.warnings() if "still being delivered" not in line] == []
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["slow", "closed"])
+def test_a_reader_of_stdout_that_stops_does_not_stop_mail(make: Make, sink: Sink, closed: bool) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    container = make()
+    container.start(stdout=writing)
+    os.close(writing)
+    if closed:
+        os.close(reading)
+    container.send(*(f"user{number}@example.net" for number in range(30)))
+    sink.wait_for(30)
+    assert len(container.log_text()) > 2 * PIPE_SIZE
+    assert container.stop(SECONDS_TO_STOP) == 0
+    if not closed:
+        os.close(reading)
+
+
+def test_sendgates_user_can_read_the_log(container: Container) -> None:
+    assert can_read(container, container.log.name)
+
+
+def test_an_old_log_is_gone_on_with_and_not_repeated_on_stdout(make: Make) -> None:
+    container = make()
+    container.start()
+    assert container.stop() == 0
+    before = container.log_text()
+    container.start()
+    assert container.log_text().startswith(before)
+    wait_until(lambda: container.output().count("daemon started") == 2, 5, "each start is told once")
