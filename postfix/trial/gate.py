@@ -84,11 +84,14 @@ class Gate:
             raise TrialError("the gate does not run")
         return self._process.pid
 
+    def command(self, *arguments: str) -> list[str]:
+        """How the program is called."""
+        return [sys.executable, "-m", "sendgate", *arguments]
+
     def run(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
         """Run another command with the same settings: `gate.run("add", "user@example.com", "--reason", "trap")`."""
-        command = [sys.executable, "-m", "sendgate", *arguments, "--config", str(self.config)]
         return subprocess.run(
-            command,
+            self.command(*arguments, "--config", str(self.config)),
             input=input,
             capture_output=True,
             text=True,
@@ -108,7 +111,7 @@ class Gate:
         """Start `sendgate serve` and, unless told otherwise, wait for it to be ready; a failed start leaves nothing."""
         with (self.folder / "log").open("ab") as out, (self.folder / "errors").open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sendgate", "serve", "--config", str(self.config)],
+                self.command("serve", "--config", str(self.config)),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=errors,

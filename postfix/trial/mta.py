@@ -45,6 +45,9 @@ class Postfix:
     log: where it logs, for somebody who wants to know before it starts. services: further lines of master.cf.
     """
 
+    owner: str | int = "postfix"
+    """The user that its parts run as."""
+
     def __init__(
         self,
         milters: str | Sequence[str] | None = None,
@@ -138,6 +141,10 @@ class Postfix:
     def expire_all(self) -> None:
         """Let no message in the queue be tried again: each is returned to its sender at the next look."""
         self._run("postsuper", "-e", "ALL")
+
+    def delete(self, queue: str) -> None:
+        """Delete all messages of one queue, like `hold`."""
+        self._run("postsuper", "-d", "ALL", queue)
 
     def _run(self, command: str, *arguments: str) -> str:
         whole = [command_path(command), "-c", str(self.config), *arguments]

@@ -11,7 +11,7 @@ import shutil
 import smtplib
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any
@@ -22,7 +22,7 @@ from sendgate.store.embedded import EmbeddedOrigin
 from smtp.script import Counts, Script
 from smtp.variants import Variant
 from trial.gate import Gate, merged
-from trial.mta import Postfix, command_path
+from trial.mta import Postfix
 from trial.player import play
 from trial.ports import free_port
 from trial.sink import Sink
@@ -54,7 +54,7 @@ class Arena:
             settings, port = self._variant.settings, free_port()
             if self._variant.tcp:
                 settings = merged(settings, {"milter": {"socket": f"inet:{port}@127.0.0.1"}})
-            self.gate = make_gate(settings, self._variant.environment)
+            self.gate = self.make_gate(settings, self._variant.environment)
             self.socket = f"inet:{port}@127.0.0.1" if self._variant.tcp else f"unix:{self.gate.socket}"
             milter = f"inet:127.0.0.1:{port}" if self._variant.tcp else self.gate.milter
             stack.callback(self.gate.remove)
@@ -63,7 +63,7 @@ class Arena:
             stack.enter_context(self.gate)
             self.sink = stack.enter_context(Sink())
             next_hop = f"[127.0.0.1]:{self.sink.port}"
-            self.mta = stack.enter_context(Postfix([milter], self._variant.mta, next_hop))
+            self.mta = stack.enter_context(self.make_mta(milter, next_hop))
             if self._variant.logins:
                 self._let_log_in()
             self._stack = stack.pop_all()
@@ -73,6 +73,14 @@ class Arena:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def make_gate(self, settings: dict[str, Any], environment: dict[str, str]) -> Gate:
+        """The gate, not yet started."""
+        return make_gate(settings, environment)
+
+    def make_mta(self, milter: str, next_hop: str) -> Postfix:
+        """The Postfix in front of it, not yet started."""
+        return Postfix([milter], self._variant.mta, next_hop)
 
     def change(self, changes: list[Change]) -> None:
         """Write to the store, as a command would."""
@@ -148,18 +156,17 @@ class Arena:
 
     def _empty_hold_queue(self) -> None:
         if self.mta.queue():
-            command = [command_path("postsuper"), "-c", str(self.mta.config), "-d", "ALL", "hold"]
-            subprocess.run(command, check=True, capture_output=True)
+            self.mta.delete("hold")
 
     def _let_log_in(self) -> None:
         """A user data base of Cyrus SASL for this Postfix. Debian's looks for its settings beside main.cf."""
         folder = self.mta.config / "sasl"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         users = folder / "users.db"
         for login in self._variant.logins:
             command = ["saslpasswd2", "-p", "-c", "-f", str(users), "-u", "sender.test", login]
             subprocess.run(command, input=b"secret", check=True, capture_output=True)
-        shutil.chown(users, "postfix")
+        shutil.chown(users, self.mta.owner)
         (folder / "smtpd.conf").write_text(
             f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {users}\nmech_list: PLAIN LOGIN\n"
         )
@@ -174,9 +181,11 @@ class Arena:
         wait_until(offered, SETTLED_SECONDS, "Postfix lets users log in")
 
 
-def make_gate(settings: dict[str, Any], environment: dict[str, str] | None = None) -> Gate:
+def make_gate(
+    settings: dict[str, Any], environment: dict[str, str] | None = None, kind: Callable[..., Gate] = Gate
+) -> Gate:
     """A gate that is not yet started. `{folder}` in settings is its folder; a secret is in the file `secret` there."""
-    gate = Gate(settings, environment)
+    gate = kind(settings, environment)
     gate.config.write_text(gate.config.read_text().replace("{folder}", str(gate.folder)))
     (gate.folder / "secret").write_bytes(SECRET + b"\n")
     return gate
