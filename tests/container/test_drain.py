@@ -141,3 +141,12 @@ def test_usage(container: Container, arguments: tuple[str, ...]) -> None:
 def test_without_postfix_there_is_nothing_to_drain(make: Make) -> None:
     done = make().once("sh", "-c", "postfix-render && mkdir -p /srv/spool/postfix/pid && postfix-drain")
     assert (done.returncode, done.stderr) == (3, "postfix-drain: Postfix does not run\n")
+
+
+def test_a_restart_after_a_drain_takes_clients_again(container: Container, sink: Sink) -> None:
+    assert container.exec("postfix-drain", "20").returncode == 0
+    wait_until_closed(container)
+    assert container.stop() == 0
+    container.start()
+    container.send("user@example.net")
+    assert len(sink.wait_for(1)) == 1
