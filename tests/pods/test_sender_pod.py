@@ -1,0 +1,222 @@
+"""The senders of production, run from their manifests and the built images with the privileges that Kubernetes gives.
+
+Redis with TLS, the pod for commands and the sender are those of the overlay, the Secrets those of its README.
+Other than in production: mail ends in the demo's sink, and a drain takes 5 s at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from images.store import Images
+from k8s.rendering import overlay
+from pods.cluster import Cluster
+from pods.kubelet import Pod, apply_group
+from pods.manifest import Objects
+from pods.network import SMTP
+from pods.secrets import production_secrets
+from trial.waiting import wait_until
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+METRICS, SMTP_PORT = 9102, 2525
+TRAP, READER = "pristine@trap.test", "reader@example.org"
+SENDER = "bounce+spring-sale@example.com"
+BODY = "From: news@example.com\r\nSubject: Hello\r\n\r\nHello.\r\n"
+
+
+WORKLOADS = {"redis": 1, "smtp-sink": 1, "lists": 1, "sender": 2}
+ENVIRONMENT = {
+    "DRAIN_SECONDS": "5",
+    "POSTFIX_MYNETWORKS": "127.0.0.0/8 10.77.0.0/24",
+    "POSTFIX_RELAYHOST": "[smtp-sink]:25",
+    "POSTFIX_SMTP_HOST_LOOKUP": "native",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Redis, a sink, and two senders that follow the lists in it."""
+    folder = tmp_path_factory.mktemp("pods")
+    sink = [found for found in overlay("demo") if found["metadata"]["name"] == "smtp-sink"]
+    objects = Objects((*overlay("production"), *sink, *production_secrets(folder / "secrets")))
+    with Cluster(objects, images, folder, WORKLOADS, ENVIRONMENT) as running:
+        for name in ("redis-0", "smtp-sink-0", "lists-0"):
+            running.pods[name].start()
+        imported = command(running, "import", "-", "--reason", "trap", "--list", "traps", stdin=f"{TRAP}\n")
+        assert imported.returncode == 0, imported.stderr
+        for name in ("sender-0", "sender-1"):
+            running.pods[name].start()
+        yield running
+
+
+def command(cluster: Cluster, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """A command in the pod for commands: `kubectl exec deploy/lists -- sendgate ...`."""
+    return cluster.pods["lists-0"].containers["lists"].run("sendgate", *words, stdin=stdin)
+
+
+@pytest.fixture
+def sender(cluster: Cluster) -> Pod:
+    """A pod that stays as it is."""
+    return cluster.pods["sender-0"]
+
+
+@pytest.fixture
+def other(cluster: Cluster) -> Pod:
+    """A pod that tests stop and start again."""
+    pod = cluster.pods["sender-1"]
+    if not pod.is_running:  # a test failed half-way
+        pod.kill()
+        pod.start()
+    return pod
+
+
+def client(cluster: Cluster, pod: Pod) -> SMTP:
+    """An injector's connection."""
+    return SMTP(cluster.network.node, pod.address, SMTP_PORT)
+
+
+def figure(pod: Pod, name: str, **labels: str) -> float | None:
+    """A metric of the pod, None when it is not there."""
+    for family in text_string_to_metric_families(pod.get(METRICS, "/metrics")):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return sample.value
+    return None
+
+
+def lines(pod: Pod, container: str, word: str) -> list[str]:
+    return [line for line in pod.containers[container].text().splitlines() if word in line]
+
+
+def test_a_trap_is_refused_while_the_other_recipient_gets_the_mail(cluster: Cluster, sender: Pod) -> None:
+    before = figure(sender, "sendgate_deliveries_total", campaign="spring-sale", result="sent") or 0
+    with client(cluster, sender) as smtp:
+        refused = smtp.sendmail(SENDER, [TRAP, READER], BODY)
+    assert list(refused) == [TRAP]
+    assert refused[TRAP][0] == 550
+    assert b"recipient suppressed: trap" in refused[TRAP][1]
+    wait_until(
+        lambda: (figure(sender, "sendgate_deliveries_total", campaign="spring-sale", result="sent") or 0) > before,
+        20,
+        "the gate reads of the delivery in Postfix's log",
+    )
+    assert figure(sender, "sendgate_trap_hits_total", campaign="spring-sale") == 1
+
+
+def test_an_address_that_is_added_is_refused_in_every_pod(cluster: Cluster, sender: Pod, other: Pod) -> None:
+    added = command(cluster, "add", "left@example.org", "--reason", "unsubscribe")
+    assert added.returncode == 0, added.stderr
+
+    def code(pod: Pod) -> int:
+        with client(cluster, pod) as smtp:
+            smtp.ehlo()
+            smtp.mail(SENDER)
+            return smtp.rcpt("left@example.org")[0]
+
+    wait_until(lambda: code(sender) == code(other) == 550, 10, "both refuse it")
+
+
+def test_the_queue_of_postfix_is_in_the_metrics_of_the_gate(sender: Pod) -> None:
+    wait_until(lambda: figure(sender, "sendgate_postfix_queue_up") == 1, 30, "the gate asked Postfix for its queue")
+    assert figure(sender, "sendgate_postfix_queue_messages", queue="deferred", age="older") == 0
+
+
+def test_postfix_has_nothing_to_complain_of(sender: Pod) -> None:
+    told = [line for word in ("warning", "error:", "fatal", "panic") for line in lines(sender, "postfix", word)]
+    assert told == []
+
+
+def test_postfix_could_always_reach_the_gate(sender: Pod) -> None:
+    assert figure(sender, "sendgate_postfix_milter_failures_total") == 0
+
+
+def test_a_killed_gate_comes_back_on_the_socket_that_it_left(cluster: Cluster, other: Pod) -> None:
+    gate = next(found for found in other.template["spec"]["initContainers"] if found["name"] == "sendgate")
+    other.containers["sendgate"].kill()
+    with client(cluster, other) as smtp:
+        smtp.ehlo()
+        assert smtp.mail(SENDER)[0] == 451
+    other.start_container(gate)
+    other.wait_started(gate)
+    with client(cluster, other) as smtp:
+        smtp.ehlo()
+        smtp.mail(SENDER)
+        assert smtp.rcpt(READER)[0] == 250
+        assert smtp.rcpt(TRAP)[0] == 550
+
+
+def test_a_pod_that_goes_ends_postfix_first_and_both_say_that_all_is_well(other: Pod) -> None:
+    ended = other.stop()
+    assert (next(iter(ended)), list(ended)[-1]) == ("postfix", "sendgate")
+    assert (ended["postfix"][1], ended["sendgate"][1]) == (0, 0)
+    assert all(seconds < 10 for seconds, _ in ended.values()), ended
+    other.start()
+
+
+def test_mail_that_waits_goes_out_by_the_next_pod(cluster: Cluster, other: Pod) -> None:
+    sink = cluster.pods["smtp-sink-0"]
+    sink.kill()
+    with client(cluster, other) as smtp:
+        assert smtp.sendmail(SENDER, [READER], BODY) == {}
+    other.stop()
+    assert list((other.claim("spool") / "postfix").rglob("deferred/*/*")) != []
+    # What kubelet may do to a volume that it mounts again: the group owns and writes everything.
+    apply_group(other.claim("spool"), 2525)
+    sink.start()
+    sent = "sendgate_deliveries_total"
+    other.start()
+    before = figure(other, sent, campaign="spring-sale", result="sent") or 0
+    other.containers["postfix"].run("postqueue", "-f")
+    wait_until(
+        lambda: (figure(other, sent, campaign="spring-sale", result="sent") or 0) > before, 60, "the mail has left"
+    )
+    # postqueue also asks for pickup, which a sender has not.
+    told = [line for word in ("warning", "fatal") for line in lines(other, "postfix", word) if "postqueue" not in line]
+    assert told == []
+
+
+def test_no_client_is_refused_for_good_while_a_pod_is_replaced(cluster: Cluster, other: Pod) -> None:
+    codes: set[int] = set()
+    done = threading.Event()
+
+    def inject() -> None:
+        while not done.is_set():
+            with contextlib.suppress(OSError, smtplib.SMTPServerDisconnected), client(cluster, other) as smtp:
+                codes.add(smtp.ehlo()[0])
+                codes.add(smtp.mail(SENDER)[0])
+                codes.add(smtp.rcpt(READER)[0])
+                codes.add(smtp.data(BODY)[0])
+            done.wait(0.05)
+
+    threads = [threading.Thread(target=inject) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: 250 in codes, 10, "mail flows")
+        other.stop()
+        other.start()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert 250 in codes
+    assert {code for code in codes if code >= 500} == set()
+
+
+def test_what_runs_has_no_more_privileges_than_the_manifest_says(sender: Pod) -> None:
+    status = (Path("/proc") / str(sender.containers["sendgate"].pid) / "status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split() == ["10001"] * 4
+    assert {int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0}
+    assert fields["NoNewPrivs"] == "1"
+    assert sender.containers["sendgate"].run("touch", "/opt/sendgate/x").returncode != 0
+    assert sender.containers["postfix"].run("touch", "/usr/local/bin/x").returncode != 0
