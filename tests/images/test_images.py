@@ -95,6 +95,12 @@ def test_no_program_makes_its_user_another(images: Images, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
+def test_no_private_key_is_in_an_image(images: Images, target: str) -> None:
+    files = [path for path in (images[target].root / "etc").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert not [path for path in files if b"PRIVATE KEY-----" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_an_image_says_what_it_is(images: Images, target: str) -> None:
     config = images[target].config
     labels = config["Labels"]
