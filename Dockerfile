@@ -89,6 +89,7 @@ FROM base AS filters
 RUN --mount=type=bind,source=milter/image,target=/image \
     --mount=type=secret,id=apt-sources \
     /image/user filters 10002 postfix 2525 \
+    && debconf-set-selections /image/filters.debconf \
     && /image/packages add filters \
     && install -d -o 10002 -g 2525 /run/filters
 ARG VERSION=0.1.0
