@@ -126,6 +126,16 @@ def test_sigterm_ends_it_in_seconds_with_a_session_open(container: Container) ->
         assert container.stop(SECONDS_TO_STOP) == 0
 
 
+def test_the_probe_passes_while_postfix_runs_and_the_log_does_not_show_it(container: Container) -> None:
+    before = container.log_text()
+    assert container.exec("postfix-ready").returncode == 0
+    assert container.log_text() == before
+
+
+def test_the_probe_fails_where_postfix_does_not_run(make: Make) -> None:
+    assert make().once("postfix-ready").returncode == 1
+
+
 def test_sigterm_before_postfix_runs_ends_it(make: Make) -> None:
     container = make()
     container.launch()
