@@ -14,22 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from images.store import Images
 from k8s.rendering import overlay
 from pods.cluster import Cluster
 from pods.kubelet import Pod, apply_group
 from pods.manifest import Objects
-from pods.network import SMTP
+from pods.parts import SENDER, client, figure, lines
 from pods.secrets import production_secrets
 from trial.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
-METRICS, SMTP_PORT = 9102, 2525
 TRAP, READER = "pristine@trap.test", "reader@example.org"
-SENDER = "bounce+spring-sale@example.com"
 BODY = "From: news@example.com\r\nSubject: Hello\r\n\r\nHello.\r\n"
 
 
@@ -77,24 +74,6 @@ def other(cluster: Cluster) -> Pod:
         pod.kill()
         pod.start()
     return pod
-
-
-def client(cluster: Cluster, pod: Pod) -> SMTP:
-    """An injector's connection."""
-    return SMTP(cluster.network.node, pod.address, SMTP_PORT)
-
-
-def figure(pod: Pod, name: str, **labels: str) -> float | None:
-    """A metric of the pod, None when it is not there."""
-    for family in text_string_to_metric_families(pod.get(METRICS, "/metrics")):
-        for sample in family.samples:
-            if sample.name == name and labels.items() <= sample.labels.items():
-                return sample.value
-    return None
-
-
-def lines(pod: Pod, container: str, word: str) -> list[str]:
-    return [line for line in pod.containers[container].text().splitlines() if word in line]
 
 
 def test_a_trap_is_refused_while_the_other_recipient_gets_the_mail(cluster: Cluster, sender: Pod) -> None:

@@ -1,0 +1,81 @@
+"""The demo, run from its manifests: everything but Prometheus, which needs the cluster's DNS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from images.store import Images
+from k8s.rendering import overlay
+from pods.cluster import Cluster
+from pods.kubelet import Pod
+from pods.manifest import Objects
+from pods.parts import SENDER, client, figure
+from trial.waiting import wait_until
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+
+WORKLOADS = {"redis": 1, "smtp-sink": 1, "import-sample": 1, "lists": 1, "sender": 1, "client": 1}
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+
+
+@pytest.fixture(scope="module")
+def cluster(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(Objects(tuple(overlay("demo"))), images, tmp_path_factory.mktemp("demo"), WORKLOADS) as running:
+        running.start()
+        yield running
+
+
+@pytest.fixture
+def sender(cluster: Cluster) -> Pod:
+    return cluster.pods["sender-0"]
+
+
+def test_its_client_meets_the_trap_of_the_sample_list_and_its_other_mail_leaves(sender: Pod) -> None:
+    wait_until(lambda: figure(sender, "sendgate_trap_hits_total", campaign="spring-sale"), 30, "a trap hit is counted")
+    wait_until(
+        lambda: figure(sender, "sendgate_deliveries_total", campaign="spring-sale", result="sent"), 30, "mail is sent"
+    )
+
+
+def test_spam_is_refused_and_a_trap_among_its_recipients_first(cluster: Cluster, sender: Pod) -> None:
+    with client(cluster, sender) as smtp:
+        smtp.ehlo()
+        smtp.mail(SENDER)
+        assert smtp.rcpt("pristine@trap.test")[0] == 550
+        assert smtp.rcpt("reader@example.org")[0] == 250
+        code, text = smtp.data(f"From: news@example.com\r\nSubject: Hello\r\n\r\n{GTUBE}\r\n")
+    assert (code, text[:5]) == (550, b"5.7.1")
+
+
+def test_what_leaves_is_signed(cluster: Cluster, sender: Pod) -> None:
+    """The sink keeps nothing, so a look at the queue: the sink is away, and the message waits."""
+    sink = cluster.pods["smtp-sink-0"]
+    sink.kill()
+    with client(cluster, sender) as smtp:
+        smtp.sendmail(SENDER, ["reader@example.org"], "From: news@example.com\r\nSubject: Signed\r\n\r\nHello.\r\n")
+    postfix = sender.containers["postfix"]
+
+    def waiting() -> str:
+        done = postfix.run("sh", "-c", "for id in $(ls -A /srv/spool/postfix/deferred/*); do postcat -hq $id; done")
+        return done.stdout
+
+    wait_until(lambda: "Subject: Signed" in waiting(), 30, "the message waits")
+    text = waiting()
+    sink.start()
+    assert "DKIM-Signature: v=1;" in text
+    assert "d=example.com; s=s1;" in text
+
+
+def test_a_command_in_the_pod_for_commands_counts_in_the_sender(cluster: Cluster, sender: Pod) -> None:
+    added = cluster.pods["lists-0"].containers["lists"].run("sendgate", "add", "trap@example.net", "--reason", "trap")
+    assert added.returncode == 0, added.stderr
+
+    def code() -> int:
+        with client(cluster, sender) as smtp:
+            smtp.ehlo()
+            smtp.mail(SENDER)
+            return smtp.rcpt("trap@example.net")[0]
+
+    wait_until(lambda: code() == 550, 10, "the sender refuses it")
