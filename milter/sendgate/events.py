@@ -237,7 +237,7 @@ def log_missing(path: str) -> None:
 
 
 def queue_unknown(error: str) -> None:
-    """Postfix does not tell its queue; told once for each outage."""
+    """Postfix does not tell its queue; told once for each outage, and not while a pod starts."""
     _log.warning("queue_unknown", error=error)
 
 

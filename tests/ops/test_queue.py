@@ -14,7 +14,7 @@ import yaml
 
 from ops.full_queue import ODD_REASON, PATIENCE, FullQueue, ask, full_queue, quiet_postfix
 from sendgate.metrics_queue import AGES, QUEUES
-from sendgate.mta.queue import Patience, QueueWatcher, read_queue
+from sendgate.mta.queue import FIRST_ANSWER_SECONDS, Patience, QueueWatcher, read_queue
 from sendgate.mta.showq import ShowqError
 from trial.gate import Gate
 from trial.mta import Postfix
@@ -89,7 +89,7 @@ def test_a_postfix_that_stops_and_comes_back_is_told() -> None:
     port = free_port()
     services = [f"{LOOPBACK}:{port} inet n - n - 1 showq"]
     with gate_at(f"inet:{LOOPBACK}:{port}") as gate:
-        for _ in range(2):
+        for _ in range(3):
             wait_until(lambda: up(gate) == 0, PATIENCE, "Postfix is away")
             assert shown(gate) == {}
             with Postfix(services=services):
@@ -98,7 +98,18 @@ def test_a_postfix_that_stops_and_comes_back_is_told() -> None:
                 assert len(shown(gate)) == len(QUEUES) * len(AGES)
         wait_until(lambda: up(gate) == 0, PATIENCE, "Postfix is away again")
         told = [line["event"] for line in gate.log_lines() if line["event"].startswith("queue_")]
+    # Nothing of the start, where the gate is up before its Postfix.
     assert told == ["queue_unknown", "queue_known"] * 2 + ["queue_unknown"]
+
+
+def test_a_postfix_that_comes_after_the_gate_is_known_within_seconds_of_a_long_interval() -> None:
+    port = free_port()
+    settings = {"postfix": {"showq": f"inet:{LOOPBACK}:{port}", "interval": "10m"}, "milter": {"workers": 1}}
+    with Gate(settings) as gate:
+        wait_until(lambda: up(gate) == 0, PATIENCE, "a look at no Postfix")
+        with Postfix(services=[f"{LOOPBACK}:{port} inet n - n - 1 showq"]):
+            wait_until(lambda: up(gate) == 1, PATIENCE, "Postfix is known")
+        assert not [line for line in gate.log_lines() if line["event"].startswith("queue_")]
 
 
 def test_without_the_setting_there_are_no_figures_and_a_reload_brings_and_takes_them() -> None:
@@ -198,12 +209,10 @@ def test_a_look_that_fails_forgets_the_figures_before_it() -> None:
     assert told == [f"{impostor.address}: it broke off before its end", None]
 
 
-def test_figures_that_nobody_renews_grow_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    patience = Patience(whole=1)
-    watcher = QueueWatcher(Impostor(whole_answer()).address, 1, lambda _: None, patience)
+def test_figures_that_nobody_renews_grow_stale() -> None:
+    times = iter([0.0, 1.0, 61.0])
+    watcher = QueueWatcher(Impostor(whole_answer()).address, 1, lambda _: None, Patience(whole=1), clock=times.__next__)
     watcher.look()
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
     look = watcher.last()
     assert look is not None
     assert look.figures is None
@@ -211,7 +220,8 @@ def test_figures_that_nobody_renews_grow_stale(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_socket_that_we_may_not_use_is_told(tmp_path: Path) -> None:
     told: list[str | None] = []
-    watcher = QueueWatcher(f"unix:{tmp_path}/showq", 1, told.append)
+    times = iter([0.0, FIRST_ANSWER_SECONDS])
+    watcher = QueueWatcher(f"unix:{tmp_path}/showq", 1, told.append, clock=times.__next__)
     watcher.look()
     assert told == [f"unix:{tmp_path}/showq: No such file or directory"]
 

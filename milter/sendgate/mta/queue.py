@@ -20,6 +20,11 @@ from sendgate.mta.tally import Tally
 LONGEST_SECONDS = 120.0
 """A look may take so long: showq opens every file of the queue, and a million of them take their time."""
 FRESH_INTERVALS = 4
+FIRST_ANSWER_SECONDS = 120.0
+"""In a pod the gate is up before its Postfix, which may wait for its image, and tries whether it is an open relay before it
+listens: seconds, or a minute. A warning at each start is one that people learn to ignore."""
+UNANSWERED_INTERVAL = 2.0
+"""Until Postfix has answered once: its figures are wanted soon, and to be refused costs nothing."""
 _CONNECT_SECONDS = 5.0
 _SILENT_SECONDS = 15.0
 _CHUNK = 1 << 16
@@ -34,21 +39,54 @@ class Patience:
     whole: float = LONGEST_SECONDS
 
 
+class Looks:
+    """When to look, and which looks are news. Seconds of any clock that does not jump."""
+
+    def __init__(self, start: float, interval: float) -> None:
+        self._start = start
+        self._interval = interval
+        self._is_answered = False
+        self._is_told_failing = False
+
+    def is_news(self, problem: str | None, now: float) -> bool:
+        """Whether to tell of a look that has just ended. problem: None for an answer."""
+        self._is_answered |= problem is None
+        is_failing = problem is not None
+        if is_failing and not self._is_answered and now - self._start < FIRST_ANSWER_SECONDS:
+            return False
+        changes = is_failing != self._is_told_failing
+        self._is_told_failing = is_failing
+        return changes
+
+    def pause(self, took: float) -> float:
+        """How long to wait after a look. took: how long that was."""
+        interval = self._interval if self._is_answered else min(self._interval, UNANSWERED_INTERVAL)
+        # a queue that takes long to read is looked at half of the time at most
+        return max(interval - took, took)
+
+
 class QueueWatcher:
     """Looks at the queue every `interval` seconds once it is started; `last` tells what it saw.
 
-    tell: called with what is wrong when looks begin to fail, with None when they succeed again.
+    tell: called with what is wrong when looks begin to fail, with None when they succeed again. Before the first answer,
+    failures are told when they last.
     """
 
     def __init__(
-        self, address: str, interval: float, tell: Callable[[str | None], None], patience: Patience | None = None
+        self,
+        address: str,
+        interval: float,
+        tell: Callable[[str | None], None],
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
         self._interval = interval
         self._tell = tell
         self._patience = patience or Patience()
+        self._clock = clock
+        self._looks = Looks(clock(), interval)
         self._last: tuple[float, Look] | None = None
-        self._is_failing = False
 
     def start(self) -> None:
         """Look for as long as the process lives."""
@@ -59,7 +97,7 @@ class QueueWatcher:
         if self._last is None:
             return None
         at, look = self._last
-        is_fresh = time.monotonic() - at <= FRESH_INTERVALS * self._interval + self._patience.whole
+        is_fresh = self._clock() - at <= FRESH_INTERVALS * self._interval + self._patience.whole
         return look if is_fresh else Look(None)
 
     def look(self) -> None:
@@ -69,18 +107,17 @@ class QueueWatcher:
             figures = read_queue(self._address, time.time(), self._patience)
         except (OSError, ValueError) as error:  # ShowqError, and hosts that are no names, are of the latter
             problem = f"{self._address}: {getattr(error, 'strerror', None) or error}"
-        self._last = time.monotonic(), Look(figures)
-        if bool(problem) != self._is_failing:
-            self._is_failing = bool(problem)
+        now = self._clock()
+        self._last = now, Look(figures)
+        if self._looks.is_news(problem, now):
             self._tell(problem)
 
     def _run(self) -> None:
         pause = threading.Event()
         while True:
-            began = time.monotonic()
+            began = self._clock()
             self.look()
-            # a queue that takes long to read is looked at half of the time at most
-            pause.wait(max(self._interval - (time.monotonic() - began), time.monotonic() - began))
+            pause.wait(self._looks.pause(self._clock() - began))
 
 
 def read_queue(address: str, now: float, patience: Patience) -> QueueFigures:
