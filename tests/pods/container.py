@@ -49,7 +49,7 @@ class Container:
         self.name = spec["name"]
         self.spec = spec
         self.log = folder / "log"
-        self._environment = image.environment | dict(environment)
+        self.environment = image.environment | dict(environment)
         self._folder = folder
         self._groups = groups
         self._user, self._group = _identity(spec["securityContext"], image)
@@ -62,7 +62,7 @@ class Container:
             self._process = subprocess.Popen(
                 ["ip", "netns", "exec", namespace, "unshare", "--mount", "--pid", "--uts", "--ipc", "--fork",
                  "--kill-child", "sh", "-euc", self._script(image, mounts, command)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self.environment, start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -87,12 +87,16 @@ class Container:
         """What it wrote to standard output and error."""
         return self.log.read_text(errors="replace")
 
+    def inside(self, *command: str) -> list[str]:
+        """What enters it and becomes a command there, as `kubectl exec` does."""
+        return ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--uts", "--ipc", "--net", "--root", "--wd=/",
+                *self._privileges(), *command]  # fmt: skip
+
     def run(self, *command: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """A command inside, as `kubectl exec` runs it."""
+        """A command inside."""
         return subprocess.run(
-            ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--uts", "--ipc", "--net", "--root", "--wd=/",
-             *self._privileges(), *command],
-            input=stdin, capture_output=True, text=True, timeout=timeout, env=self._environment, check=False,
+            self.inside(*command),
+            input=stdin, capture_output=True, text=True, timeout=timeout, env=self.environment, check=False,
         )  # fmt: skip
 
     def signal(self, number: int) -> None:
