@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +23,17 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder() -> Iterator[Path]:
+    """One whose socket Postfix's user can reach; pytest's own are root's alone."""
+    made = Path(tempfile.mkdtemp(prefix="opendkim-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def signer(folder: Path) -> Iterator[str]:
     """OpenDKIM for example.test, as an entry of smtpd_milters."""
-    folder = tmp_path_factory.mktemp("opendkim")
-    for part in (folder, *folder.parents[:3]):  # one more in a parallel run
-        part.chmod(0o755)  # Postfix's user must reach the socket
     subprocess.run(["opendkim-genkey", "-b", "1024", "-d", "example.test", "-s", "news", "-D", str(folder)], check=True)
     settings = folder / "opendkim.conf"
     settings.write_text(
