@@ -8,6 +8,7 @@ ARGS ?=
 RUNBOOKS ?=
 WORKERS ?= 3
 BIN = $(VENV)/bin
+K8S_SCRIPTS = $(shell grep -rlE '^.!/bin/(ba)?sh' k8s)
 IMAGE_SCRIPTS = $(addprefix milter/image/,base build engine environment lock packages user)
 # pymilter is compiled against libmilter; the import paths of the trial instance, the tests and the benches follow.
 export PYTHON
@@ -28,7 +29,7 @@ lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of im
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run tests/install-packages tests/install-kubectl postfix/container/postfix-[cdrs]*
-	$(BIN)/shellcheck -x $(IMAGE_SCRIPTS)
+	$(BIN)/shellcheck -x $(IMAGE_SCRIPTS) $(K8S_SCRIPTS)
 	$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.installed
