@@ -21,7 +21,7 @@ LONGEST_SECONDS = 120.0
 """A look may take so long: showq opens every file of the queue, and a million of them take their time."""
 FRESH_INTERVALS = 4
 FIRST_ANSWER_SECONDS = 120.0
-"""In a pod the gate is up before its Postfix, which may wait for its image, and tries whether it is an open relay before it
+"""In a pod the gate is up before its Postfix, which may wait for its image, and looks for an open relay before it
 listens: seconds, or a minute. A warning at each start is one that people learn to ignore."""
 UNANSWERED_INTERVAL = 2.0
 """Until Postfix has answered once: its figures are wanted soon, and to be refused costs nothing."""
@@ -68,8 +68,8 @@ class Looks:
 class QueueWatcher:
     """Looks at the queue every `interval` seconds once it is started; `last` tells what it saw.
 
-    tell: called with what is wrong when looks begin to fail, with None when they succeed again. Before the first answer,
-    failures are told when they last.
+    tell: called with what is wrong when looks begin to fail, with None when they succeed again. Before the first
+    answer, failures are told when they last.
     """
 
     def __init__(
