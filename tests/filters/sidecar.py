@@ -75,7 +75,7 @@ class Sidecar:
     @property
     def socket(self) -> Path:
         """Where it listens, on this machine: the manifest's probe connects there."""
-        path = Path(self._container["startupProbe"]["exec"]["command"][-1])
+        path = Path(self._container["readinessProbe"]["exec"]["command"][-1])
         return self._volumes["filters"] / path.name
 
     def log_text(self) -> str:

@@ -135,7 +135,9 @@ def test_every_milter_of_postfix_is_a_socket_that_a_sidecar_opens(folder: str) -
     files = [item["data"] for item in of_kind(objects_of(folder), "ConfigMap") if "CAMPAIGN_ID" not in item["data"]]
     text = "\n".join(value for data in files for value in data.values())
     probed = {
-        one.spec["startupProbe"]["exec"]["command"][-1] for one in containers(objects_of(folder)) if filters(one.spec)
+        one.spec["readinessProbe"]["exec"]["command"][-1]
+        for one in containers(objects_of(folder))
+        if filters(one.spec) and one.lives
     }
     assert milters
     for milter in milters:

@@ -44,7 +44,7 @@ class Running:
             (folder / name).write_text(text, encoding="utf-8")
         self.is_tls = "tls-port" in data["listen.conf"]
         redis = container(objects, "StatefulSet/redis/redis")
-        (self._options,) = (one["value"] for one in redis["env"] if one["name"] == "REDIS_PROBE_OPTIONS")
+        self._options = {one["name"]: one["value"] for one in redis.get("env", [])}.get("REDIS_PROBE_OPTIONS", "")
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -120,9 +120,10 @@ def test_a_service_selects_a_workload_that_has_the_port(folder: str) -> None:
             for port in one.spec.get("ports", [])
         }
         for port in item["spec"]["ports"]:
-            assert port["targetPort"] in names, item["metadata"]["name"]
+            target = names.get(port["targetPort"], port["targetPort"])
+            assert target in names.values(), item["metadata"]["name"]
             if item["spec"].get("clusterIP") == "None":
-                assert port["port"] == names[port["targetPort"]], "a headless Service maps no ports"
+                assert port["port"] == target, "a headless Service maps no ports"
 
 
 @pytest.mark.parametrize("folder", ALL)

@@ -6,11 +6,13 @@ import re
 
 import pytest
 
+from k8s.quantities import amount
 from k8s.rendering import CAMPAIGNS, OVERLAYS, SENDERS, Object, named, of_kind, overlay, with_components
 from k8s.workloads import Container, Pod, container, containers, pod, pods
 
 POSTFIX = "StatefulSet/sender/postfix"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"]
+STARTS_AT_ONCE = {"StatefulSet/sender/spamass-milter"}
 SERVES_NOTHING = {"Deployment/client/client", "Deployment/lists/lists"}
 FOLDERS = [*OVERLAYS, "filters"]
 
@@ -117,7 +119,8 @@ def test_every_image_has_a_version() -> None:
 
 def test_every_container_that_lives_and_serves_has_three_probes() -> None:
     def holds(one: Container) -> bool:
-        return {"startupProbe", "readinessProbe", "livenessProbe"} <= one.spec.keys()
+        startup = set() if one.name in STARTS_AT_ONCE else {"startupProbe"}
+        return {*startup, "readinessProbe", "livenessProbe"} <= one.spec.keys()
 
     lasting = [one for one in all_containers() if one.lives]
     assert set(without(holds, lasting)) == SERVES_NOTHING & {one.name for one in lasting}
@@ -187,13 +190,5 @@ def test_the_campaigns_quota_has_room_for_all_pods() -> None:
         most = named(overlay(name), "HorizontalPodAutoscaler", "sender")["spec"]["maxReplicas"]
         requests = [one.spec["resources"]["requests"] for one in containers(overlay(name))]
         assert int(hard["pods"]) >= most
-        assert cores(hard["requests.cpu"]) >= most * sum(cores(one["cpu"]) for one in requests)
-        assert mebibytes(hard["requests.memory"]) >= most * sum(mebibytes(one["memory"]) for one in requests)
-
-
-def cores(text: str) -> float:
-    return int(text[:-1]) / 1000 if text.endswith("m") else float(text)
-
-
-def mebibytes(text: str) -> int:
-    return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
+        assert amount(hard["requests.cpu"]) >= most * sum(amount(one["cpu"]) for one in requests)
+        assert amount(hard["requests.memory"]) >= most * sum(amount(one["memory"]) for one in requests)
