@@ -29,6 +29,28 @@ def test_severity_decides_who_hears_of_it(severity: str, receiver: str) -> None:
     assert run("amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels).strip() == receiver
 
 
+def test_the_watchdog_goes_to_the_dead_mans_switch_alone_and_again_and_again() -> None:
+    labels = ["alertname=SendgateWatchdog", "severity=none"]
+    told = run("amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels)
+    assert told.strip() == "watchdog"
+    (route,) = (
+        one for one in yaml.safe_load(ALERTMANAGER.read_text())["route"]["routes"] if one["receiver"] == told.strip()
+    )
+    assert {name: route[name] for name in ("group_wait", "group_interval", "repeat_interval")} == {
+        "group_wait": "0s",
+        "group_interval": "1m",
+        "repeat_interval": "1m",
+    }
+
+
+def test_no_other_alert_reaches_the_switch_and_none_inhibits_it() -> None:
+    for alert in names_of_alerts():
+        labels = [f"alertname={alert.name}", f"severity={alert.severity}"]
+        told = run("amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels).strip()
+        assert (told == "watchdog") == (alert.name == "SendgateWatchdog")
+    assert not [one for one in yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"] if "Watchdog" in repr(one)]
+
+
 def test_alerts_are_grouped_by_namespace_and_campaign() -> None:
     assert yaml.safe_load(ALERTMANAGER.read_text())["route"]["group_by"] == ["namespace", "campaign"]
 

@@ -18,6 +18,8 @@ RUNBOOK = docs("alerts.md")
 CASE = re.compile(r'ALERTS\{alertname="(\w+)"(?:,severity="(\w+)")?')
 # Of others: Prometheus itself, Kubernetes, and a metric that comes with a later version.
 FOREIGN = {"up", "ALERTS", "kube_statefulset_replicas", "sendgate_ip_listed"}
+# Fires always, so no case of it is silent.
+WATCHDOG = Alert("SendgateWatchdog", "none")
 NAME = re.compile(r"\b(?:sendgate_\w+|kube\w+|up)\b(?=[{\[\s)])")
 FIRST_VALUE = """\
 sum by (namespace, app_kubernetes_io_instance, {labels}) (
@@ -66,6 +68,11 @@ def severities(given: str | None, check: dict[str, Any]) -> list[str]:
     return [given] if given else re.findall(r'severity="(\w+)"', repr(check["exp_samples"])) or [""]
 
 
+def title(rule: dict[str, Any]) -> str:
+    """An alert, in the name of a test."""
+    return f"{rule['alert']}-{rule['labels']['severity']}"
+
+
 @pytest.mark.parametrize("path", rule_files(), ids=lambda path: path.name)
 def test_prometheus_takes_the_rules(path: Path) -> None:
     assert "SUCCESS" in run("promtool", "check", "rules", path)
@@ -79,7 +86,18 @@ def test_alerts_fire_when_they_should_and_are_silent_else(path: Path) -> None:
 @pytest.mark.parametrize("alert", names_of_alerts(), ids="-".join)
 def test_each_alert_has_a_case_that_fires_and_one_that_is_silent(alert: Alert) -> None:
     about = {fires for name, severity, fires in cases() if name == alert.name and severity in ("", alert.severity)}
-    assert about == {True, False}
+    assert about == ({True} if alert == WATCHDOG else {True, False})
+
+
+@pytest.mark.parametrize("rule", [rule for rule in alerts() if "for" in rule], ids=title)
+def test_the_time_an_alert_waits_is_pinned_to_the_minute(rule: dict[str, Any]) -> None:
+    firing = f'count(ALERTS{{alertname="{rule["alert"]}",severity="{rule["labels"]["severity"]}",alertstate="firing"}})'
+    files = [yaml.safe_load(path.read_text()) for path in sorted(CASES.glob("for*.yaml"))]
+    assert {file["evaluation_interval"] for file in files} == {"1m"}
+    found = [check for file in files for case in file["tests"] for check in checks(case) if check["expr"] == firing]
+    at = {bool(check["exp_samples"]): int(check["eval_time"].removesuffix("m")) for check in found}
+    assert at.keys() == {True, False}
+    assert at[True] - at[False] == 1
 
 
 def test_cases_are_about_alerts_that_exist() -> None:
@@ -101,14 +119,30 @@ def test_each_alert_has_a_section_in_the_runbook_and_each_section_an_alert() -> 
 def test_a_section_tells_severities_meaning_look_remedy_and_end(name: str) -> None:
     table = {row[0]: row[1] for row in rows(section(RUNBOOK, name)) if row[0]}
     assert list(table) == ["severity", "means", "look", "do", "silent"]
-    told = set(re.findall(r"\b(critical|warning|info)\b", table["severity"]))
+    told = set(re.findall(r"\b(critical|warning|info|none)\b", table["severity"]))
     assert told == {alert.severity for alert in names_of_alerts() if alert.name == name}
 
 
-@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+@pytest.mark.parametrize("name", sorted({alert.name for alert in names_of_alerts()}))
+def test_a_section_begins_with_what_is_at_stake_and_commands_that_name_namespace_and_container(name: str) -> None:
+    begins = re.match(
+        r"\s*([A-Z][^\n`|]*(?:`[^`]+`[^\n`|]*)*\.)\n\n```sh\n(.+?)\n```\n\n\| \| \|", section(RUNBOOK, name), re.DOTALL
+    )
+    assert begins
+    assert "curl" not in begins[2]
+    run("bash", "-n", "-c", begins[2])
+    commands = [line for line in begins[2].splitlines() if line.startswith("kubectl")]
+    assert commands
+    for command in commands:
+        assert re.match(r"kubectl (-n (NAMESPACE|sendgate) |get pod -A )", command)
+        if re.search(r" (logs|exec) ", command):
+            assert re.search(r" -c (sendgate|postfix) ", command), command
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=title)
 def test_an_alert_says_what_is_wrong_and_where_its_section_is(rule: dict[str, Any]) -> None:
     assert rule["labels"].keys() == {"severity"}
-    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    assert rule["labels"]["severity"] in ("critical", "warning", "info", "none")
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{anchor(rule['alert'])}"
 

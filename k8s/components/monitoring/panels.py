@@ -64,7 +64,7 @@ NOW = Row(
         _stat("Oldest replica", f"max(sendgate_replica_age_seconds{{{_N}}})", "s", (10800, 19440)),
         _stat(
             "Alerts",
-            f'count(ALERTS{{alertname=~"Sendgate.+",alertstate="firing",{_N}}}) or vector(0)',
+            f'count(ALERTS{{alertname=~"Sendgate.+",severity!="none",alertstate="firing",{_N}}}) or vector(0)',
             limits=(1, 5),
         ),
     ],
