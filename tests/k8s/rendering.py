@@ -42,7 +42,8 @@ _Loader.yaml_constructors = {
 }
 
 
-def _kubectl() -> str:
+def kubectl() -> str:
+    """The program: beside Python, else on the path."""
     beside = Path(sys.executable).with_name("kubectl")
     found = str(beside) if beside.exists() else shutil.which("kubectl")
     assert found, "kubectl: see tests/install-kubectl"
@@ -51,7 +52,7 @@ def _kubectl() -> str:
 
 def kustomize(folder: Path) -> list[Object]:
     """The objects of a folder. Raises RenderError."""
-    done = subprocess.run([_kubectl(), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     if done.returncode or done.stderr:
         raise RenderError(f"{folder}: {done.stderr}")
     return [item for item in yaml.load_all(done.stdout, _Loader) if item]
