@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.pages import blocks
+from docs.pages import blocks, section
 from k8s.rendering import MANIFESTS, ROOT, Object, named, overlay
 from k8s.workloads import container
 from trial.gate import Gate
@@ -75,7 +75,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stub.parent.mkdir()
     stub.write_text(f'#!/bin/sh\nprintf "%s " "$@" >> {folder}/kubectl.log\n', encoding="utf-8")
     stub.chmod(0o755)
-    script = blocks((MANIFESTS / "README.md").read_text(encoding="utf-8"), "sh")[0]
+    script = blocks(section((MANIFESTS / "README.md").read_text(encoding="utf-8"), "Secrets"), "sh")[0]
     path = f"{stub.parent}:{os.environ['PATH']}"
     subprocess.run(
         ["sh", "-eu", "-c", script], cwd=folder, env={"PATH": path}, check=True, capture_output=True, timeout=60

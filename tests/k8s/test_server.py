@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.pages import blocks, section
 from k8s import rendering
 from k8s.api_server import ApiServer
 from k8s.quantities import amount, canonical
@@ -229,3 +231,32 @@ def test_a_main_container_that_knows_no_sigterm_has_a_short_grace_period(name: s
 
     found = [one for one in containers(overlay(name)) if deaf(one)]
     assert [one.name for one in found if one.pod.spec["terminationGracePeriodSeconds"] > 1] == []
+
+
+def test_archives_of_images_have_the_names_that_nodes_look_for(tmp_path: Path) -> None:
+    """The README's way to a node without a registry, with an empty image in place of ours."""
+    text = section((MANIFESTS / "README.md").read_text(encoding="utf-8"), "Images without a registry")
+    (script,) = blocks(text, "sh")
+    store = ["--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs"]
+    names = {one.spec["image"] for folder in SENDERS for one in containers(overlay(folder))}
+    made = buildah(*store, "from", "scratch").strip()
+    buildah(*store, "commit", "-q", made, "localhost/" + sorted(names)[0])
+    for name in sorted(names)[1:]:
+        buildah(*store, "tag", "localhost/" + sorted(names)[0], f"localhost/{name}")
+    (push,) = re.findall(r"^ +buildah (push .*)$", script, re.MULTILINE)
+    looked_for = set()
+    for image in re.findall(r"[\w-]+", re.findall(r"for image in (.*);", script)[0]):
+        arguments = push.replace("$image.tar", str(tmp_path / f"{image}.tar")).replace("$image", image).split()
+        buildah(*store, *arguments)
+        with tarfile.open(tmp_path / f"{image}.tar") as archive:
+            index = archive.extractfile("index.json")
+            assert index
+            (manifest,) = json.load(index)["manifests"]
+        looked_for.add(manifest["annotations"]["org.opencontainers.image.ref.name"])
+    assert looked_for == {f"docker.io/library/{name}" for name in names}
+
+
+def buildah(*arguments: str) -> str:
+    done = subprocess.run(["buildah", *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
