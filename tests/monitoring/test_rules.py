@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,15 @@ def checks(case: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+@cache
+def files_of_cases(pattern: str = "*.yaml") -> list[dict[str, Any]]:
+    return [yaml.safe_load(path.read_text()) for path in sorted(CASES.glob(pattern))]
+
+
+@cache
 def cases() -> list[tuple[str, str, bool]]:
     """Alert, severity ("" for any), and whether it is to fire."""
-    files = (yaml.safe_load(path.read_text()) for path in sorted(CASES.glob("*.yaml")))
-    wanted = [check for file in files for case in file["tests"] for check in checks(case)]
+    wanted = [check for file in files_of_cases() for case in file["tests"] for check in checks(case)]
     found = [(CASE.search(check["expr"]), check) for check in wanted]
     return [
         (match[1], severity, bool(check["exp_samples"]))
@@ -92,7 +98,7 @@ def test_each_alert_has_a_case_that_fires_and_one_that_is_silent(alert: Alert) -
 @pytest.mark.parametrize("rule", [rule for rule in alerts() if "for" in rule], ids=title)
 def test_the_time_an_alert_waits_is_pinned_to_the_minute(rule: dict[str, Any]) -> None:
     firing = f'count(ALERTS{{alertname="{rule["alert"]}",severity="{rule["labels"]["severity"]}",alertstate="firing"}})'
-    files = [yaml.safe_load(path.read_text()) for path in sorted(CASES.glob("for*.yaml"))]
+    files = files_of_cases("for*.yaml")
     assert {file["evaluation_interval"] for file in files} == {"1m"}
     found = [check for file in files for case in file["tests"] for check in checks(case) if check["expr"] == firing]
     at = {bool(check["exp_samples"]): int(check["eval_time"].removesuffix("m")) for check in found}
