@@ -160,6 +160,13 @@ def test_senders_of_every_namespace_of_ours_reach_the_one_redis(folder: str) -> 
     assert ports_of(out) == ports_of(into) == {("TCP", 6379)}
 
 
+def test_redis_lets_in_only_what_the_manifests_have() -> None:
+    (rule,) = policies("production")["redis-in"]["ingress"]
+    expressions = rule["from"][0]["podSelector"]["matchExpressions"]
+    (named_there,) = (set(one["values"]) for one in expressions if one["key"] == "app.kubernetes.io/component")
+    assert named_there <= {one.labels["app.kubernetes.io/component"] for one in pods(overlay("production"))}
+
+
 @pytest.mark.parametrize("folder", ["campaign-x", "campaign-y", "components"])
 def test_the_load_balancer_the_policy_and_postfix_agree_on_who_may_send(folder: str) -> None:
     service = named(objects_of(folder), "Service", "smtp-ingress")["spec"]
