@@ -42,7 +42,7 @@ class Pod:
         self.objects, self._images, self._network = objects, images, network
         self._folder = folder / name
         self._hosts = hosts if hosts is not None else {}  # others may come to it
-        self._more = dict(environment or {})
+        self.environment = dict(environment or {})  # more than the manifest's; counts when a container starts
         self.containers: dict[str, Container] = {}
         self.namespace, self.address = network.pod(name)
 
@@ -65,7 +65,7 @@ class Pod:
         """Start one, on the volumes that the pod has; also one that has ended."""
         name = container["name"]
         fields = {"metadata.name": self.name, "status.podIP": self.address, "metadata.namespace": "test"}
-        variables = {"HOSTNAME": self.name} | manifest.environment(container, self.objects, fields) | self._more
+        variables = {"HOSTNAME": self.name} | manifest.environment(container, self.objects, fields) | self.environment
         folder = self._folder / "containers" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -81,6 +81,17 @@ class Pod:
             folder,
         )
         return self.containers[name]
+
+    def restart(self, name: str) -> None:
+        """Kill a container and start it again on the volumes that the pod has, as kubelet does."""
+        self.containers[name].kill()
+        container = self.part(name)
+        self.start_container(container)
+        self.wait_started(container)
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """A container's part of the manifest."""
+        return next(found for found in manifest.in_order(self.template) if found["name"] == name)
 
     def wait_started(self, container: Mapping[str, Any]) -> None:
         """Wait for its startup probe, else for its readiness probe."""

@@ -14,9 +14,14 @@ import socket
 import subprocess
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+Made = TypeVar("Made")
 
 CLONE_NEWNET = 0x40000000
+NODE_ADDRESS = "10.77.0.1"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -29,7 +34,7 @@ class Network:
         self._namespaces: list[str] = []
         self._add(self.node)
         self._ip("link", "add", "pods", "type", "bridge")
-        self._ip("address", "add", "10.77.0.1/24", "dev", "pods")
+        self._ip("address", "add", f"{NODE_ADDRESS}/24", "dev", "pods")
         self._ip("link", "set", "pods", "up")
 
     def pod(self, name: str) -> tuple[str, str]:
@@ -79,7 +84,12 @@ class SMTP(smtplib.SMTP):
 
 def dial(namespace: str, address: str, port: int, timeout: float) -> socket.socket:
     """A connection that begins in a network namespace. Raises OSError."""
-    made: list[socket.socket] = []
+    return inside(namespace, lambda: socket.create_connection((address, port), timeout))
+
+
+def inside(namespace: str, make: Callable[[], Made]) -> Made:
+    """What `make` returns when it is called in a network namespace, such as a socket. Raises its OSError."""
+    made: list[Made] = []
     failed: list[OSError] = []
 
     def there() -> None:
@@ -88,7 +98,7 @@ def dial(namespace: str, address: str, port: int, timeout: float) -> socket.sock
             with contextlib.closing(_Descriptor(Path("/run/netns") / namespace)) as opened:
                 if _libc.setns(opened.number, CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
-            made.append(socket.create_connection((address, port), timeout))
+            made.append(make())
         except OSError as error:
             failed.append(error)
 

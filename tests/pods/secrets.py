@@ -23,7 +23,8 @@ def production_secrets(folder: Path) -> list[Object]:
     stub.parent.mkdir(parents=True)
     stub.write_text(f'#!/bin/sh\n{kubectl} "$@" --dry-run=client -o yaml >> {made}\necho --- >> {made}\n')
     stub.chmod(0o755)
-    script = blocks((MANIFESTS / "README.md").read_text(encoding="utf-8"), "sh")[0]
+    page = (MANIFESTS / "README.md").read_text(encoding="utf-8")
+    script = next(block for block in blocks(page, "sh") if "create secret" in block)
     path = f"{stub.parent}:{os.environ['PATH']}"
     subprocess.run(["sh", "-euc", script], cwd=folder, env={"PATH": path}, check=True, capture_output=True, timeout=60)
     return [item for item in yaml.safe_load_all(made.read_text()) if item]
