@@ -181,6 +181,8 @@ def test_a_rolling_replacement_always_has_a_pod_that_takes_mail_and_loses_none(f
                 assert stopping.is_alive()
                 assert queued(pod, "active")
                 field.sink.release()
+                stopping.join(30)  # what is just being delivered is no reason to wait a minute
+                assert not stopping.is_alive()
             assert lines(pod, "postfix", ": drained: 0 sessions")
             assert queued(pod, "incoming", "active") == []
             pod.start()
