@@ -95,7 +95,7 @@ def test_users_have_the_rights_of_the_page_on_redis_and_no_others(secrets: Path)
     wanted = dict(USER.findall(page.partition("### A Cluster")[0]))
     for file in (secrets / "users.acl", MANIFESTS / "overlays/demo/users.acl"):
         text = file.read_text(encoding="utf-8")
-        assert "user default off" in text.splitlines()
+        assert "user default off ~* &* +@all" in text.splitlines()
         found = dict(USER.findall(text))
         assert found
         assert found == {name: wanted[name] for name in found}
@@ -138,6 +138,32 @@ def test_the_redis_of_the_demo_takes_the_sample_list(tmp_path: Path) -> None:
         done = writer.run("import", str(MANIFESTS / "overlays/demo/list.csv"))
         assert done.returncode == 0, done.stderr
         assert "recipient suppressed: trap" in writer.run("explain", "pristine@trap.test").stdout
+
+
+@pytest.mark.parametrize("name", ["production", "demo"])
+def test_a_redis_that_starts_again_has_its_lists(name: str, secrets: Path, tmp_path: Path) -> None:
+    """It replays its file as the default user, who is off: what that one may not do is lost."""
+    folder = secrets if name == "production" else MANIFESTS / "overlays/demo"
+    redis = Running(tmp_path, overlay(name), folder)
+    password = tmp_path / "password"
+    password.write_text("demo-write", encoding="utf-8")
+    scheme, ca = ("rediss", str(secrets / "ca.crt")) if redis.is_tls else ("redis", None)
+    word = secrets / "write-password" if redis.is_tls else password
+    url = f"{scheme}://sendgate-write@localhost:{redis.port}/0"
+    with gate(url, word, **({"tls_ca_file": ca} if ca else {})) as writer:
+        with redis.running():
+            assert writer.run("add", "trap@example.net", "--reason", "trap").returncode == 0
+        with redis.running():
+            assert "trap@example.net" in writer.run("export").stdout
+
+
+def test_nobody_logs_in_as_the_default_user(tmp_path: Path) -> None:
+    redis = Running(tmp_path, overlay("demo"), MANIFESTS / "overlays/demo")
+    with redis.running():
+        for login in ([], ["--user", "default", "--pass", ""], ["--user", "default", "--pass", "x"]):
+            command = ["redis-cli", "-p", str(redis.port), "--no-auth-warning", *login, "keys", "*"]
+            said = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            assert "NOAUTH" in said.stdout, login
 
 
 def test_the_probe_may_do_nothing_else(tmp_path: Path) -> None:

@@ -23,10 +23,6 @@ from trial.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 SEED, KILLS = 20, 3
-LOST = (
-    "`user default off` in users.acl, as k8s/README.md makes it, has no right to replay the transactions of the AOF: "
-    "a Redis that is started again has no lists. `user default off ~* &* +@all` has."
-)
 WAITING = ("incoming", "active", "deferred")
 
 
@@ -130,14 +126,12 @@ def test_senders_go_on_without_redis_and_one_comes_back_on_its_replica(field: Fi
     load.assert_arrived(field.sink)
 
 
-@pytest.mark.xfail(reason=LOST, strict=True)
 def test_a_redis_that_was_killed_comes_back_with_the_lists(field: Field) -> None:
     field.redis.kill()
     field.redis.start()
     assert field.command("export").stdout.count(",trap,") >= len(BAD)
 
 
-@pytest.mark.xfail(reason=LOST, strict=True)
 def test_without_redis_a_sender_without_a_replica_takes_no_mail_until_redis_is_back(field: Field, other: Pod) -> None:
     field.redis.kill()
     other.stop()

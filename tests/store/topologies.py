@@ -22,7 +22,7 @@ from trial.redis_server import EVERYTHING, RedisServer
 
 USER, PASSWORD = "app", "pa@ss:w/or%64d-ö"
 SENTINEL_PASSWORD, WRONG_PASSWORD = "sentinels:only", "wr0ng:one"
-ACL = ("user default off", f"user {USER} on >{PASSWORD} {EVERYTHING}")
+ACL = ("user default off ~* &* +@all", f"user {USER} on >{PASSWORD} {EVERYTHING}")
 TIMEOUT_SECONDS = 3
 
 Servers = TypeVar("Servers", RedisServer, RedisCluster, RedisSentinels)
