@@ -15,7 +15,7 @@ from sendgate.feedback.log.tail import LogFile
 from trial.sink import Sink
 from trial.waiting import wait_until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 Make = Callable[..., Container]
 SENDGATE = 10001
 PIPE_SIZE = 4096

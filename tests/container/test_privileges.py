@@ -13,7 +13,7 @@ from trial.ports import can_bind
 from trial.sink import Sink
 from trial.waiting import wait_until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 Make = Callable[..., Container]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "postfix-image.md"
 

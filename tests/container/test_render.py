@@ -9,7 +9,7 @@ import pytest
 
 from container.parts import Container
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 Make = Callable[..., Container]
 Done = subprocess.CompletedProcess[str]
 

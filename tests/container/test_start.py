@@ -15,7 +15,7 @@ from trial.ports import free_port
 from trial.sink import Sink
 from trial.waiting import wait_until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 Make = Callable[..., Container]
 SECONDS_TO_STOP = 5
 

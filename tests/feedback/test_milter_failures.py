@@ -123,10 +123,15 @@ def test_a_gate_killed_within_a_session_is_counted_once_for_it(site: Site) -> No
     assert site.failed() == 1
 
 
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+
+
 def test_a_gate_that_hangs_is_counted_once_for_a_session(site: Site) -> None:
     with site.session() as client:
         (worker,) = site.gate.worker_pids()
         os.kill(worker, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(worker), PATIENCE, "the worker stands still")
         try:
             assert [client.rcpt(f"{number}@example.com")[0] for number in range(2)] == [451] * 2
             assert site.ask() == 503
