@@ -21,7 +21,7 @@ run: system-run $(VENV)/.installed  ## a private Postfix with the gate in front,
 	$(BIN)/python -m trial.demo $(ARGS)
 
 test: system-test $(VENV)/.installed $(BIN)/kubectl  ## the whole suite, on real servers
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: system-run $(VENV)/.installed  ## formatting, lint, types, direction of imports
 	$(BIN)/ruff format --check .

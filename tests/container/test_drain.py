@@ -108,6 +108,13 @@ def test_what_does_not_get_out_in_time_is_counted_and_stays(make: Make) -> None:
     assert container.messages("incoming", "active") == 2
 
 
+def test_half_a_message_that_a_killed_postfix_left_is_not_waited_for(container: Container) -> None:
+    half = container.queue / "incoming" / "4jXXXX0000z0000"
+    half.touch(0o600)
+    done = container.exec("postfix-drain", "20")
+    assert (done.returncode, done.stdout.splitlines()[-1].split(":")[1]) == (0, " drained")
+
+
 def test_deferred_mail_stays(make: Make) -> None:
     container = make(relay=free_port())
     container.start()

@@ -155,9 +155,9 @@ def kill_process(pod: Pod, name: str) -> None:
 
 
 def queued(pod: Pod, *queues: str) -> list[str]:
-    """The messages that are on the volume."""
-    folder = pod.claim("spool") / "postfix"
-    return [path.name for queue in queues for path in (folder / queue).rglob("*") if path.is_file()]
+    """The messages that are on the volume; what is half written, without the bit for execution, is none."""
+    found = (path for queue in queues for path in (pod.claim("spool") / "postfix" / queue).rglob("*"))
+    return [path.name for path in found if path.is_file() and path.stat().st_mode & 0o100]
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
