@@ -20,7 +20,7 @@ from pods.manifest import Objects
 from pods.parts import SENDER, client, figure
 from trial.waiting import wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 WORKLOADS = {"redis": 1, "smtp-sink": 1, "lists": 1, "sender": 1, "client": 1}
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"

@@ -21,7 +21,7 @@ from pods.manifest import Objects
 from pods.parts import METRICS_PORT, lines
 from trial.waiting import wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 SEED, KILLS = 20, 3
 WAITING = ("incoming", "active", "deferred")
 

@@ -24,7 +24,7 @@ from pods.parts import SENDER, client, figure, lines
 from pods.secrets import production_secrets
 from trial.waiting import wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 TRAP, READER = "pristine@trap.test", "reader@example.org"
 BODY = "From: news@example.com\r\nSubject: Hello\r\n\r\nHello.\r\n"
