@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,27 @@ def test_a_queue_after_kubelets_fs_group_is_delivered_without_a_complaint(make: 
     container.start()
     sink.wait_for(1)
     assert container.warnings() == []
+
+
+def test_what_a_killed_postfix_had_just_begun_does_not_stop_the_next_one(make: Make, sink: Sink) -> None:
+    container = with_a_message_in_the_queue(make)
+    begun = container.queue / "incoming" / "642144.298"  # a message before it has a queue id
+    begun.touch(0o600)
+    os.chown(begun, UID, UID)
+    container.start()
+    assert len(sink.wait_for(1)) == 1
+    assert not begun.exists()
+
+
+def test_a_restored_queue_whose_files_have_other_inodes_is_delivered(make: Make, sink: Sink) -> None:
+    container = with_a_message_in_the_queue(make)
+    (message,) = (path for path in (container.queue / "deferred").rglob("*") if path.is_file())
+    copy = message.with_name("copy")
+    shutil.copy2(message, copy)
+    os.chown(copy, UID, UID)
+    copy.rename(message)
+    container.start()
+    assert len(sink.wait_for(1)) == 1
 
 
 def test_a_queue_of_a_foreign_owner_is_put_right_and_delivered(make: Make, sink: Sink) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from images.store import Image
+from trial.waiting import wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,10 @@ class Container:
     @property
     def pid(self) -> int:
         """The process that is number 1 inside, as the node numbers it. Raises TimeoutError if there is none yet."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for child in _children(self._process.pid):
-                with contextlib.suppress(OSError):
-                    if (Path("/proc") / str(child) / "root").readlink() == self._folder / "root":
-                        return child
-            time.sleep(0.02)
-        raise TimeoutError(f"{self.name} has no process 1:\n{self.text()}")
+        try:
+            return wait_until(self._process_1, 10, f"{self.name} has a process 1")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.text()}") from None
 
     def text(self) -> str:
         """What it wrote to standard output and error."""
@@ -124,6 +121,14 @@ class Container:
             self._process.kill()
         # Ends after process 1 has, and that one after all others inside.
         self._process.wait()
+
+    def _process_1(self) -> int | None:
+        """The first one whose root is the container's: it has left that of the node."""
+        for child in _children(self._process.pid):
+            with contextlib.suppress(OSError):
+                if (Path("/proc") / str(child) / "root").readlink() == self._folder / "root":
+                    return child
+        return None
 
     def _script(self, image: Image, mounts: Sequence[Mount], command: Sequence[str]) -> str:
         """The shell that makes the root and becomes the program."""
