@@ -119,7 +119,7 @@ class AnsweringServer:
         """How often a recipient was named at RCPT."""
         return self._kept.attempts[recipient]
 
-    def wait_for(self, recipient: str, attempts: int = 1, timeout: float = 30) -> None:
+    def wait_for(self, recipient: str, attempts: int = 1, timeout: float = 60) -> None:
         """Wait until a recipient was tried so often. Raises TimeoutError."""
         wait_until(lambda: self.attempts(recipient) >= attempts, timeout, f"{attempts} attempts for {recipient}")
 

@@ -88,7 +88,7 @@ def test_a_bad_moment_is_tried_again_within_seconds(
     mta.wait_for_log(rf"to=<{recipient}>.*{logged}")
     world.wait_for(recipient, attempts=2)
     world.answers[recipient] = world.answers["good"]
-    mta.wait_for_log(rf"to=<{recipient}>.*status=sent", 30)
+    mta.wait_for_log(rf"to=<{recipient}>.*status=sent", 60)
 
 
 def test_a_server_that_is_busy_at_once_defers_all(mta: Postfix, world: AnsweringServer) -> None:
