@@ -7,6 +7,7 @@ An injector that is put off or cut off asks the next pod, as an SMTP client does
 
 from __future__ import annotations
 
+import itertools
 import smtplib
 import threading
 from collections import Counter
@@ -27,6 +28,7 @@ SPELLINGS = (
 GOOD = ("reader@example.org", "Friend@example.net", "subscriber@example.com")
 MESSAGES = 3  # in a session
 PAUSE = 0.01
+_numbers = itertools.count()
 
 
 class Load:
@@ -34,6 +36,8 @@ class Load:
 
     def __init__(self, network: Network, pods: Callable[[], Sequence[Pod]], threads: int = 4) -> None:
         self._network, self._pods = network, pods
+        # Of one process, never the same again: a sink outlives its loads. (An id() comes again after its object's end.)
+        self._name = f"load{next(_numbers)}"
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)]
@@ -79,9 +83,9 @@ class Load:
     def assert_arrived(self, sink: Sink, twice: bool = False) -> None:
         """What was accepted arrives, and nothing else, for nobody else. twice: as may be after a kill."""
         wait_until(lambda: self.accepted.keys() <= {number for number, _ in sink.taken}, 60, "all mail arrives")
-        found = [(number, people) for number, people in sink.taken if number.startswith(f"{id(self):x}-")]
+        found = [(number, people) for number, people in sink.taken if number.startswith(f"{self._name}-")]
         for number, people in found:
-            assert number in self.accepted or number in self.unknown
+            assert number in self.accepted or number in self.unknown, number
             assert people <= {name.lower() for name in GOOD}, number
         for number, people in self.accepted.items():
             assert people == frozenset[str]().union(*(some for known, some in found if known == number)), number
@@ -95,7 +99,7 @@ class Load:
         while not self._stop.is_set():
             pods = list(self._pods())
             begin = count % len(pods) if pods else 0
-            if not any(self._session(pod, f"{id(self):x}-{thread}-{count}") for pod in pods[begin:] + pods[:begin]):
+            if not any(self._session(pod, f"{self._name}-{thread}-{count}") for pod in pods[begin:] + pods[:begin]):
                 with self._lock:
                     self.put_off += 1
             count += 1
