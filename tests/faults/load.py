@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from types import TracebackType
 
+from trial.background import Background
 from trial.ports import LOOPBACK
 from trial.waiting import wait_until
 
@@ -22,35 +23,17 @@ ORDER = ("good", "bad", "fine", "badly", "right")  # a suppressed one before, be
 ENTRIES = [f"hard_bounce {name}@example.com" for name in BAD]
 
 
-class Load:
+class Load(Background):
     """Running clients. Context manager. messages: how many a session has; 0 is no limit."""
 
     def __init__(self, port: int, clients: int = 8, messages: int = 0) -> None:
+        super().__init__(clients)
         self._port = port
         self._messages = messages
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
         self._lock = threading.Lock()
         self.replies: Counter[tuple[str, str]] = Counter()
         self.wrong: list[str] = []
         self.lost = 0
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Let every client finish its message, and wait for them."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(TIMEOUT)
-            assert not thread.is_alive(), "a client got no reply"
 
     def total(self, kind: str, code: str) -> int:
         """How many recipients of a kind (good or bad) got a reply that begins with `code`."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import cycle
 from struct import Struct
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from faults.parts import events
@@ -36,6 +34,7 @@ from sendgate.store.replica_folder import ReplicaFolder
 from sendgate.store.shared import SharedOrigin
 from smtp.mta_side import CONTINUE, MtaSide
 from store.parts import MAX_SIZE, entry, rows
+from trial.background import Background
 from trial.gate import Gate
 from trial.redis_server import RedisServer, process_state
 from trial.waiting import wait_until
@@ -147,27 +146,15 @@ class Said(NamedTuple):
     reply: str
 
 
-class Asker:
+class Asker(Background):
     """Asks without end about suppressed recipients and a good one, in turn. Context manager."""
 
     def __init__(self, gate: Gate, every_seconds: float = 0.01) -> None:
+        super().__init__()
         self._gate = gate
         self._every = every_seconds
         self._recipients = cycle(name for bad in BAD for name in (bad, GOOD))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.said: list[Said] = []
-
-    def __enter__(self) -> Asker:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive(), "a recipient got no reply"
 
     def wait_for_more(self, count: int = 30) -> None:
         """Wait until so many more have been asked about."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 import pytest
 
@@ -40,6 +38,7 @@ from faults.shared import (
 from sendgate.entry import Add, Change, Remove, parse_subject
 from sendgate.store.shared import SharedOrigin
 from store.parts import NOW, entry
+from trial.background import Background
 from trial.gate import Gate
 from trial.redis_server import RedisServer
 from trial.waiting import wait_until
@@ -64,26 +63,14 @@ def origin(server: RedisServer) -> Iterator[SharedOrigin]:
     lists.close()
 
 
-class Writer:
+class Writer(Background):
     """Changes the lists without a pause, at random: adds, refreshes, removes. Context manager."""
 
     def __init__(self, origin: SharedOrigin, seed: int) -> None:
+        super().__init__()
         self._origin = origin
         self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.changes = 0
-
-    def __enter__(self) -> Writer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
 
     def wait_for_more(self, count: int) -> None:
         wanted = self.changes + count

@@ -7,12 +7,13 @@ Messages overlap in the log, a message may be deferred and expire, and the log i
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from trial.background import Background
 
 CAMPAIGNS = ("spring", "receipts", "survey")
 RECIPIENTS = 150
@@ -58,10 +59,11 @@ class Truth:
                 self.permanent.add(recipient)
 
 
-class History:
+class History(Background):
     """Writes the log from a thread, message by message, until it is told to stop. Context manager."""
 
     def __init__(self, log: Path, seed: int, *, pause_seconds: float = 0.01) -> None:
+        super().__init__()
         self.log = log
         self.rotate_every = 0
         """Messages after which the log is rotated, 0 for never; may be changed at any time."""
@@ -71,20 +73,6 @@ class History:
         self._pause_seconds = pause_seconds
         self._at = time.time() - _BEGAN_SECONDS_AGO
         self._under_way: list[Iterator[str]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> History:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.finish()
-
-    def finish(self) -> None:
-        """Write no new messages; end those that are under way."""
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(self._pause_seconds):

@@ -6,6 +6,7 @@ In: rendered objects, images, how many pods of each workload. Out: pods by name.
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,10 @@ class Cluster:
         """Start every pod, one after the other."""
         for pod in self.pods.values():
             pod.start()
+
+    def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """`kubectl exec deploy/lists -- sendgate ...`."""
+        return self.pods["lists-0"].containers["lists"].run("sendgate", *words, stdin=stdin)
 
     def _workload(self, name: str) -> Mapping[str, Any]:
         for kind in ("StatefulSet", "Deployment", "Job"):

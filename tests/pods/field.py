@@ -7,7 +7,6 @@ Other than in production: mail ends in the sink, a drain takes a minute at most,
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,12 +48,8 @@ class Field:
         self.redis = cluster.pods["redis-0"]
         self.serving: list[Pod] = []
 
-    def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """`kubectl exec deploy/lists -- sendgate ...`."""
-        return self.cluster.pods["lists-0"].containers["lists"].run("sendgate", *words, stdin=stdin)
-
     def fill_lists(self) -> None:
-        imported = self.command("import", "-", "--reason", "trap", stdin="".join(f"{name}\n" for name in BAD))
+        imported = self.cluster.command("import", "-", "--reason", "trap", stdin="".join(f"{name}\n" for name in BAD))
         assert imported.returncode == 0, imported.stderr
 
     def mend(self) -> None:

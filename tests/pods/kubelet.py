@@ -43,6 +43,7 @@ class Pod:
         self._folder = folder / name
         self._hosts = hosts if hosts is not None else {}  # others may come to it
         self.environment = dict(environment or {})  # more than the manifest's; counts when a container starts
+        self.claims_are_paths = False  # folders of the node: kubelet leaves their owner, group and mode alone
         self.containers: dict[str, Container] = {}
         self.namespace, self.address = network.pod(name)
 
@@ -207,7 +208,9 @@ class Pod:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
             (folder / path).chmod(manifest.mode(volume or {}))
-        if group is not None:
+        if kind == "claims" and self.claims_are_paths:
+            folder.chmod(0o777)
+        elif group is not None:
             apply_group(folder, group)
         return folder
 

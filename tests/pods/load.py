@@ -12,12 +12,12 @@ import smtplib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from pods.kubelet import Pod
 from pods.network import SMTP, Network
 from pods.parts import SENDER, SMTP_PORT
 from pods.sink import Sink
+from trial.background import Background
 from trial.waiting import wait_until
 
 BAD = ("pristine@trap.test", "gone@example.org")
@@ -28,41 +28,24 @@ SPELLINGS = (
 GOOD = ("reader@example.org", "Friend@example.net", "subscriber@example.com")
 MESSAGES = 3  # in a session
 PAUSE = 0.01
-_numbers = itertools.count()
+_loads = itertools.count()
 
 
-class Load:
+class Load(Background):
     """Running injectors. Context manager: at its end each finishes its message. pods: who is behind the Service now."""
 
     def __init__(self, network: Network, pods: Callable[[], Sequence[Pod]], threads: int = 4) -> None:
+        super().__init__(threads)
         self._network, self._pods = network, pods
         # Of one process, never the same again: a sink outlives its loads. (An id() comes again after its object's end.)
-        self._name = f"load{next(_numbers)}"
-        self._stop = threading.Event()
+        self._name = f"load{next(_loads)}"
+        self._sessions = itertools.count()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)]
         self.replies: Counter[tuple[str, int]] = Counter()
         self.wrong: list[str] = []
         self.accepted: dict[str, frozenset[str]] = {}
         self.unknown: set[str] = set()
         self.put_off = 0
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Let each injector finish its message."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive(), "an injector got no reply"
 
     def wait_for_more(self, count: int = 20) -> None:
         """Wait until so many more messages are accepted."""
@@ -94,15 +77,13 @@ class Load:
             times = Counter((number, name) for number, people in found for name in people)
             assert [which for which, count in times.items() if count > 1] == []
 
-    def _run(self, thread: int) -> None:
-        count = 0
+    def _run(self) -> None:
         while not self._stop.is_set():
-            pods = list(self._pods())
-            begin = count % len(pods) if pods else 0
-            if not any(self._session(pod, f"{self._name}-{thread}-{count}") for pod in pods[begin:] + pods[:begin]):
+            number, pods = next(self._sessions), list(self._pods())
+            begin = number % len(pods) if pods else 0
+            if not any(self._session(pod, f"{self._name}-{number}") for pod in pods[begin:] + pods[:begin]):
                 with self._lock:
                     self.put_off += 1
-            count += 1
             self._stop.wait(PAUSE)
 
     def _session(self, pod: Pod, number: str) -> bool:

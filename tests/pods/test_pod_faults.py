@@ -66,7 +66,7 @@ def test_any_process_of_the_gate_killed_lets_nobody_suppressed_pass(field: Field
             load.wait_for_more(5)
             kill_process(other, name)
             load.wait_for_more(5)
-        assert field.command("add", "later@example.org", "--reason", "trap").returncode == 0
+        assert field.cluster.command("add", "later@example.org", "--reason", "trap").returncode == 0
         field.wait_refused(other, "later@example.org")
     load.assert_right()
     load.assert_arrived(field.sink)
@@ -110,7 +110,7 @@ def test_senders_go_on_without_redis_and_one_comes_back_on_its_replica(field: Fi
     with field.load() as load:
         load.wait_for_more(5)
         field.redis.kill()
-        failed = field.command("add", "new@example.org", "--reason", "trap")
+        failed = field.cluster.command("add", "new@example.org", "--reason", "trap")
         assert failed.returncode == 3, failed.stderr
         field.serving.remove(other)
         other.stop()
@@ -119,7 +119,7 @@ def test_senders_go_on_without_redis_and_one_comes_back_on_its_replica(field: Fi
         load.wait_for_more(10)
         field.serving = [field.first, other]
         field.redis.start()
-        assert field.command("add", "new@example.org", "--reason", "trap").returncode == 0
+        assert field.cluster.command("add", "new@example.org", "--reason", "trap").returncode == 0
         for pod in field.serving:
             field.wait_refused(pod, "new@example.org")
     load.assert_right()
@@ -129,7 +129,7 @@ def test_senders_go_on_without_redis_and_one_comes_back_on_its_replica(field: Fi
 def test_a_redis_that_was_killed_comes_back_with_the_lists(field: Field) -> None:
     field.redis.kill()
     field.redis.start()
-    assert field.command("export").stdout.count(",trap,") >= len(BAD)
+    assert field.cluster.command("export").stdout.count(",trap,") >= len(BAD)
 
 
 def test_without_redis_a_sender_without_a_replica_takes_no_mail_until_redis_is_back(field: Field, other: Pod) -> None:
@@ -204,6 +204,24 @@ def test_a_drain_that_runs_out_of_time_leaves_its_mail_to_the_next_pod(field: Fi
     load.assert_arrived(field.sink)
 
 
+def test_claims_that_are_folders_of_the_node_do_as_well(field: Field, other: Pod) -> None:
+    other.stop()
+    for name in ("state", "spool"):
+        shutil.rmtree(other.claim(name))
+    other.claims_are_paths = True
+    try:
+        for _ in range(2):  # new, and as the first left them
+            other.start()
+            assert {other.claim(name).stat().st_mode & 0o7777 for name in ("state", "spool")} == {0o777}
+            with field.load(other) as load:
+                load.wait_for_more(10)
+            load.assert_right()
+            load.assert_arrived(field.sink)
+            other.stop()
+    finally:
+        other.claims_are_paths = False
+
+
 def test_a_spool_without_room_puts_mail_off_and_loses_none(field: Field, other: Pod) -> None:
     with field.small_claim(other, "spool", "120m") as disk:
         with field.load(other) as load:
@@ -228,7 +246,7 @@ def test_a_full_disk_of_the_replica_stops_no_decision(field: Field, other: Pod) 
     with field.small_claim(other, "state", "20m") as disk, field.load(other) as load:
         load.wait_for_more(5)
         ballast = fill(disk)
-        assert field.command("import", "-", "--reason", "trap", "--list", "many", stdin=many).returncode == 0
+        assert field.cluster.command("import", "-", "--reason", "trap", "--list", "many", stdin=many).returncode == 0
         field.wait_refused(field.first, "user2999@example.net")
         load.wait_for_more(20)
         ballast.unlink()
