@@ -2,7 +2,8 @@
 
 In: the shards, a fresh folder, the replica that there was.
 Out: a complete store on disk, with the marks from before the copy. Refused: `StoreError`s; `OriginLostError` when the
-origin loses something while it is copied.
+origin loses something while it is copied; `OriginLackingError` when it has fewer entries than it counts, and there is
+no replica to take the others from.
 
 What is changed during the copy comes again with the changes behind the marks: rows say how an entry is, so taking one
 in twice does no harm.
@@ -10,7 +11,7 @@ in twice does no harm.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from sendgate.keys import Secrets
 from sendgate.store.chain import LOSSES, diagnose
+from sendgate.store.counted import OriginLackingError, lacking
 from sendgate.store.environment import Environment, Transaction
 from sendgate.store.layout import KEY_OCTETS, ROW_OCTETS, label_id
 from sendgate.store.record import NUMBER, RECORD, Label, unpack_label
@@ -37,7 +39,7 @@ def copy_lists(
     """Fill a new replica in a folder. progress: called with entries so far and entries in all.
 
     previous: the replica that there was. What only it has is kept if the origin may have lost it: in shards that are
-    not what they were, in all when the origin is empty, and what was kept before.
+    not what they were or lack entries, in all when the origin is empty, and what was kept before.
     """
     there = dict(enumerate(shards.look()))
     gone = [shard for shard, mark in there.items() if mark is None]
@@ -46,10 +48,13 @@ def copy_lists(
     marks = {shard: mark or NOWHERE for shard, mark in there.items()}
     with closing(Environment(folder, max_size, secret, write=True, create=True, durable=False)) as environment:
         copied = _copy(shards, environment, progress)
+        lacks = lacking(shards, {shard: mark for shard, mark in there.items() if mark is not None}, copied)
         if previous is not None:
             # Whatever was lost before this moment is noticed now; what is lost later, below.
-            lost = _lost(shards, previous) if copied else range(shards.layout.shards)
+            lost = {*_lost(shards, previous), *lacks} if copied else range(shards.layout.shards)
             _keep_lost(shards, environment, previous, lost)
+        elif lacks:
+            raise OriginLackingError(shards, lacks)
         with environment.begin(write=True) as txn:
             environment.set_secret(txn, secret_of(marks.values(), environment.accepted))
             writer = ReplicaWriter(txn, environment, _no_label)
@@ -73,20 +78,21 @@ def _lost(shards: Shards, previous: Environment) -> list[int]:
     return [shard for shard, cause in causes.items() if cause in LOSSES]
 
 
-def _copy(shards: Shards, environment: Environment, progress: Progress) -> int:
-    """Copy all rows, in the order of their keys. Returns how many there were."""
+def _copy(shards: Shards, environment: Environment, progress: Progress) -> Counter[int]:
+    """Copy all rows, in the order of their keys. Returns how many each shard had."""
     entries = sum(count for _, _, count in shards.counts())
-    copied = 0
+    copied: Counter[int] = Counter()
     with closing(_fetched(shards, entries)) as fetched:
         while some := _copy_some(shards, environment, fetched):
             copied += some
-            progress(copied, max(entries, copied))
+            progress(copied.total(), max(entries, copied.total()))
     return copied
 
 
-def _copy_some(shards: Shards, environment: Environment, fetched: Iterator[tuple[int, bytes]]) -> int:
-    """Copy as many rows as go into one transaction, each range as it comes. Returns how many; 0 at the end."""
-    copied, current = 0, -1
+def _copy_some(shards: Shards, environment: Environment, fetched: Iterator[tuple[int, bytes]]) -> Counter[int]:
+    """Copy as many rows as go into one transaction, each range as it comes. Returns how many; none at the end."""
+    copied: Counter[int] = Counter()
+    current = -1
     writer: ReplicaWriter | None = None
     with environment.begin(write=True) as txn:
         for shard, packed in fetched:
@@ -96,8 +102,8 @@ def _copy_some(shards: Shards, environment: Environment, fetched: Iterator[tuple
                 writer, current = ReplicaWriter(txn, environment, partial(shards.label, shard)), shard
             rows = sorted([packed[at : at + ROW_OCTETS] for at in range(0, len(packed), ROW_OCTETS)])
             writer.add_new(rows)
-            copied += len(rows)
-            if copied >= _ROWS_A_TRANSACTION:
+            copied[shard] += len(rows)
+            if copied.total() >= _ROWS_A_TRANSACTION:
                 break
         if writer is not None:
             writer.finish()

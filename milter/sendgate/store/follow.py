@@ -11,7 +11,8 @@ anew, beside the replica that is served, and put in its place when they are whol
     lost_writes  the origin is behind what we have: it was restored, or a server took over that lacked the last writes
     new_epoch    the shard was wiped and made again
 
-After the last two, what only our replica knows stays in force, until `sendgate repair` has written it back.
+After the last two, what only our replica knows stays in force, until `sendgate repair` has written it back. So it does
+where the origin has fewer entries than it counts; a pod without a replica takes no copy of that.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sendgate.keys import Secrets
 from sendgate.store.audit import Audit
 from sendgate.store.chain import LOSSES, BrokenChainError, Cause, diagnose
 from sendgate.store.copying import Progress, copy_lists
+from sendgate.store.counted import OriginLackingError, lacking
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreError, StoreMissingError
 from sendgate.store.followed import FollowedReplica, HeldUpError
@@ -42,6 +44,8 @@ Stop = Callable[[float], bool]
 _ITEM_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _PROGRESS_EVERY_SECONDS = 10.0
+_LACKING_SECONDS = 300.0
+"""So long an origin that lacked entries is not copied again as long as its counts alone say that it still does."""
 _FOLLOWING = "following"
 
 
@@ -84,6 +88,8 @@ class Follower:
         self._plan = plan
         self._counters = counters
         self._told = ""
+        self._lacking: OriginLackingError | None = None
+        self._lacking_until = 0.0
 
     def run(self, stop: Stop) -> None:
         """Follow. What goes wrong is told, and tried again after a pause that grows and differs from pod to pod."""
@@ -168,12 +174,16 @@ class Follower:
         if previous is None:
             shards.look()
             shards.check(range(shards.layout.shards))
+            self._check_lacking(shards)
         started, asked_at = time.monotonic(), self._plan.clock()
         events.resync_started(cause, sorted(causes))
         self._plan.folder.tidy()
         version = self._plan.folder.new_version()
         try:
             copy_lists(shards, version, self._plan.secret, self._plan.max_size, previous, self._progress(cause, stop))
+        except OriginLackingError as error:
+            self._lacking, self._lacking_until = error, time.monotonic() + _LACKING_SECONDS
+            raise
         finally:
             if previous is not None:
                 previous.close()
@@ -187,6 +197,19 @@ class Follower:
             self._plan.folder.mark_in_step(asked_at)
         self._counters.resync(cause)
         events.resync_done(cause, entries, kept, time.monotonic() - started)
+
+    def _check_lacking(self, shards: Shards) -> None:
+        """Spare Redis a copy of all lists that would be as incomplete as the last one. Raises OriginLackingError."""
+        if self._lacking is None or time.monotonic() >= self._lacking_until:
+            return
+        known = self._lacking.lacks
+        still = lacking(
+            shards,
+            {shard: lack.mark for shard, lack in known.items()},
+            {shard: lack.found for shard, lack in known.items()},
+        )
+        if still:
+            raise OriginLackingError(shards, still)
 
     def _previous(self) -> Environment | None:
         try:

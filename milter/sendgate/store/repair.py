@@ -4,43 +4,51 @@ In: the shards, the replica, open for reading. Out: what was missing, and what w
 Refused: `StoreError`s.
 
 Only what the origin has lost is written back, not what was removed from it: the entries that the replica keeps since a
-loss, and all of shards that are gone, were made anew or are behind the replica. A replica holds no notes, and no
-addresses in clear: what comes back has its subject by key, until the same entry is added again.
+loss, and all of shards that are gone, were made anew or are behind the replica, or do not have as many entries as they
+count. A replica holds no notes, and no addresses in clear: what comes back has its subject by key, until the same entry
+is added again.
+
+In the end counts are put right, but for shards that count more than this replica could bring back: another may have
+the rest, and until then no pod shall take a copy of them for whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from sendgate.keys import Secrets
-from sendgate.store.chain import LOSSES, diagnose
+from sendgate.store.chain import LOSSES, Cause, diagnose
+from sendgate.store.counted import Progress, Recounted, ShardBusyError, ShardCount, count_all, recount
 from sendgate.store.environment import Environment
 from sendgate.store.errors import StoreCorruptError, StoreError
-from sendgate.store.layout import KEY_OCTETS, label_id, value_of_record
+from sendgate.store.layout import FIELD_OCTETS, KEY_OCTETS, REMOVED, ROW_OCTETS, label_id, value_of_record
 from sendgate.store.opening import make_missing
 from sendgate.store.origin import Applied
 from sendgate.store.record import Label, Record, unpack_records
 from sendgate.store.replica import read_label
 from sendgate.store.replica_writer import count_shards, read_marks
-from sendgate.store.shards import Shards
+from sendgate.store.shards import NOWHERE, Mark, Shards
 from sendgate.store.shared_batch import AddStep, Batch
+from sendgate.store.tail import read_changes
 
 _STEPS_AT_ONCE = 500
 _TRIES = 20
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(slots=True)
 class Repaired:
-    """shards: those that are gone, made anew or behind the replica; looked_at: entries that may be missing there;
-    applied: what was written, or would be."""
+    """shards: those that are gone, made anew, behind the replica or without entries that they count; looked_at: entries
+    that may be missing there; applied: what was written, or would be; recounted: counts that were put right; lacking:
+    shards that still count more than they have."""
 
     shards: list[int] = field(default_factory=list)
     looked_at: int = 0
     applied: Applied = field(default_factory=Applied)
+    recounted: list[Recounted] = field(default_factory=list)
+    lacking: list[Recounted] = field(default_factory=list)
 
 
 class Repair:
@@ -52,18 +60,29 @@ class Repair:
         self._secret = secret
         self._dry_run = dry_run
         self._labels: dict[int, Label] = {}
+        self._ours: list[Mark | None] = []
+        self._behind: list[int] = []
 
     def write_back(self, progress: Progress) -> Repaired:
         """Write back all that is missing."""
-        done = Repaired(self._broken_shards())
+        broken = self._broken_shards()
         if not self._dry_run and None in self._shards.marks:
             make_missing(self._shards, self._secret)
+        counts = count_all(self._shards, progress)
+        removed = {count.shard: self._removed_since(count.shard) for count in counts if _is_amiss(count)}
+        done = Repaired(sorted({*broken, *removed}))
         steps, total = self._missing(done.shards), self._upper_bound(done.shards)
+        added: Counter[int] = Counter()
         while some := list(islice(steps, _STEPS_AT_ONCE)):
             done.looked_at += len(some)
             for shard, part in _by_shard(some, self._shards).items():
-                done.applied.merge(self._add(shard, part))
+                gone = set() if shard in broken else removed.get(shard, set())
+                applied = self._add(shard, [step for step in part if step.key + label_id(step.label) not in gone])
+                done.applied.merge(applied)
+                added[shard] += applied.added
             progress("writing back", done.looked_at, max(total, done.looked_at))
+        if not self._dry_run:
+            self._recount(counts, added, done)
         return done
 
     def give_up(self) -> int:
@@ -83,16 +102,45 @@ class Repair:
                 gone += self._shards.remove(shard, self._shards.values(shard, fields))
         return gone
 
+    def recount(self, progress: Progress) -> list[Recounted]:
+        """Put the counts of all shards right, whatever is missing. Returns what was wrong."""
+        return recount(count_all(self._shards, progress))
+
+    def _recount(self, counts: list[ShardCount], added: Mapping[int, int], done: Repaired) -> None:
+        """Put counts right, but where more is missing than was added."""
+        for count in counts:
+            count.settle()
+            wrong = count.wrong()
+            # What came from a replica that has missed changes may have been removed, and stands for nothing missing.
+            found = 0 if count.shard in self._behind else added[count.shard]
+            if wrong is not None and count.missing() > found:
+                done.lacking.append(wrong)
+            else:
+                done.recounted += recount([count])
+
     def _broken_shards(self) -> list[int]:
         """Shards of which the origin has not all that the replica has."""
         with self._environment.begin() as txn:
-            ours = read_marks(txn, self._environment, self._shards.layout.shards)
+            ours = self._ours = read_marks(txn, self._environment, self._shards.layout.shards)
             cut_alike = count_shards(txn, self._environment) == self._shards.layout.shards
         if not cut_alike:  # the lists were made anew, in other parts
             return list(range(self._shards.layout.shards))
         known = {shard: mark for shard, mark in enumerate(ours) if mark is not None and mark.epoch}
         self._shards.look()
-        return [shard for shard, cause in diagnose(self._shards, known).items() if cause in LOSSES]
+        causes = diagnose(self._shards, known)
+        self._behind = [shard for shard, cause in causes.items() if cause == Cause.GAP]
+        return [shard for shard, cause in causes.items() if cause in LOSSES]
+
+    def _removed_since(self, shard: int) -> set[bytes]:
+        """The fields that were removed after what this replica has taken in, as far as the origin still tells."""
+        position, removed = (self._ours[shard] or NOWHERE).last, set[bytes]()
+        while records := read_changes(self._shards, {shard: position}, 0).get(shard):
+            position = records[-1].id
+            for rows in (record.rows for record in records):
+                for at in range(0, len(rows), ROW_OCTETS):
+                    change = removed.add if rows[at + ROW_OCTETS - 1] & REMOVED else removed.discard
+                    change(rows[at : at + FIELD_OCTETS])
+        return removed
 
     def _upper_bound(self, broken: list[int]) -> int:
         with self._environment.begin() as txn:
@@ -153,6 +201,15 @@ class Repair:
                 return batch.applied
             _note(there, changed)
         raise StoreError(f"{self._shards.client.place}: others change the same entries all the time; try again")
+
+
+def _is_amiss(count: ShardCount) -> bool:
+    """Whether a shard does not have what it counts; or changes too fast to be told."""
+    try:
+        count.settle()
+    except ShardBusyError:
+        return True
+    return count.wrong() is not None
 
 
 def _note(there: dict[bytes, dict[bytes, bytes]], values: Mapping[bytes, bytes]) -> None:

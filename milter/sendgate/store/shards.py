@@ -218,12 +218,24 @@ class Shards:
     def counts(self) -> list[tuple[Label, int, int]]:
         """Label, code of the kind and number of entries, of each shard that is there."""
         counted = []
-        for shard, counts in enumerate(self.client.hashes(names.counts for names in self.names)):
+        for shard, counts in self.counted(range(self.layout.shards)).items():
             for name, count in counts.items():
                 label = self.label(shard, name[:LABEL_ID_OCTETS])
                 kind_of_code(name[LABEL_ID_OCTETS])
-                counted.append((label, name[LABEL_ID_OCTETS], int(count)))
+                counted.append((label, name[LABEL_ID_OCTETS], count))
         return counted
+
+    def counted(self, shards: Sequence[int]) -> dict[int, dict[bytes, int]]:
+        """Of some shards, how many entries each counts, by label id and kind."""
+        hashes = self.client.hashes(self.names[shard].counts for shard in shards)
+        pairs = zip(shards, hashes, strict=True)
+        return {shard: {name: int(count) for name, count in counts.items()} for shard, counts in pairs}
+
+    def set_counts(self, shard: int, mark: Mark, counts: Mapping[bytes, int]) -> bool:
+        """Have a shard count so many entries; False, and nothing is done, when it is no longer at this mark."""
+        names = self.names[shard]
+        pairs = (word for pair in counts.items() for word in pair)
+        return bool(self.client.run("recount", [names.meta, names.counts], [mark.epoch, mark.last, *pairs]))
 
     def ranges(self, entries: int) -> Iterator[tuple[int, range]]:
         """All buckets, in the order of their keys, in ranges that one call reads; `entries`: how many there are."""
