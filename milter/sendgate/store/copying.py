@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from sendgate.keys import Secrets
@@ -48,11 +49,12 @@ def copy_lists(
     marks = {shard: mark or NOWHERE for shard, mark in there.items()}
     with closing(Environment(folder, max_size, secret, write=True, create=True, durable=False)) as environment:
         copied = _copy(shards, environment, progress)
-        lacks = lacking(shards, {shard: mark for shard, mark in there.items() if mark is not None}, copied)
+        judged = (lacking(shards, {shard: mark}, copied[shard]) for shard, mark in there.items() if mark)
+        lacks = [lack for lack in judged if lack]
         if previous is not None:
             # Whatever was lost before this moment is noticed now; what is lost later, below.
-            lost = {*_lost(shards, previous), *lacks} if copied else range(shards.layout.shards)
-            _keep_lost(shards, environment, previous, lost)
+            lost = {*_lost(shards, previous), *chain.from_iterable(lack.before for lack in lacks)}
+            _keep_lost(shards, environment, previous, lost if copied else range(shards.layout.shards))
         elif lacks:
             raise OriginLackingError(shards, lacks)
         with environment.begin(write=True) as txn:

@@ -11,7 +11,7 @@ when they are added again, until it is put right here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -32,42 +32,43 @@ class ShardBusyError(StoreError):
 
 
 class Lack(NamedTuple):
-    """A shard that lacks entries: how many it counts, how many were found, and its mark before."""
+    """Shards that lack entries: how many they count, how many were found, and their marks before."""
 
     counted: int
     found: int
-    mark: Mark
+    before: Mapping[int, Mark]
 
 
 class OriginLackingError(OriginLostError):
-    """The origin has fewer entries than it counts, and nobody here knows the others. lacks: by shard."""
+    """The origin has fewer entries than it counts, and nobody here knows the others."""
 
-    def __init__(self, shards: Shards, lacks: Mapping[int, Lack]) -> None:
+    def __init__(self, shards: Shards, lacks: Sequence[Lack]) -> None:
         first, *others = lacks
+        which = "the shards have lost entries: they count"
+        if len(first.before) == 1:
+            which = f"shard {min(first.before)} of {shards.layout.shards} has lost entries: it counts"
         more = f", and {len(others)} more shards likewise" if others else ""
         super().__init__(
-            f"{shards.client.place}: shard {first} of {shards.layout.shards} has lost entries: it counts "
-            f"{lacks[first].counted:,}, and {lacks[first].found:,} were found{more}; `sendgate repair --from-replica` "
-            "in a pod that still has them writes them back, `sendgate repair --recount` takes what is there for all"
+            f"{shards.client.place}: {which} {first.counted:,}, and {first.found:,} were found{more}; "
+            "`sendgate repair --from-replica` in a pod that still has them writes them back, "
+            "`sendgate repair --recount` takes what is there for all"
         )
-        self.lacks = dict(lacks)
+        self.lacks = lacks
 
 
-def lacking(shards: Shards, before: Mapping[int, Mark], found: Mapping[int, int]) -> dict[int, Lack]:
-    """The shards that surely have fewer entries than they count.
+def lacking(shards: Shards, before: Mapping[int, Mark], found: int) -> Lack | None:
+    """Whether shards surely have fewer entries than they count.
 
-    before: their marks before their rows were read; found: how many rows there were. Each change raises the sequence,
-    so that as many entries as it rose may have come since. A shard that was set back or made anew is not judged.
+    before: their marks before they were read; found: how many entries they had. Each change raises a sequence, so that
+    as many entries as these rose may have come since. Shards that were set back or made anew are not judged.
     """
-    counted = shards.counted(list(before))
-    lacks = {}
+    counted = sum(sum(counts.values()) for counts in shards.counted(list(before)).values())
+    changes = 0
     for shard, after in shards.marks_of(list(before)).items():  # after the counts: no change is in these alone
-        mark, total = before[shard], sum(counted[shard].values())
-        if after is None or after.epoch != mark.epoch or after.sequence < mark.sequence:
-            continue
-        if found.get(shard, 0) + after.sequence - mark.sequence < total:
-            lacks[shard] = Lack(total, found.get(shard, 0), mark)
-    return lacks
+        if after is None or after.epoch != before[shard].epoch or after.sequence < before[shard].sequence:
+            return None
+        changes += after.sequence - before[shard].sequence
+    return Lack(counted, found, before) if found + changes < counted else None
 
 
 class Recounted(NamedTuple):

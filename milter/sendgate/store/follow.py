@@ -182,7 +182,7 @@ class Follower:
         try:
             copy_lists(shards, version, self._plan.secret, self._plan.max_size, previous, self._progress(cause, stop))
         except OriginLackingError as error:
-            self._lacking, self._lacking_until = error, time.monotonic() + _LACKING_SECONDS
+            self._note_lacking(error)
             raise
         finally:
             if previous is not None:
@@ -191,6 +191,8 @@ class Follower:
             # What moved from one shard to another meanwhile may have been copied from neither.
             with suppress(BrokenChainError, HeldUpError):
                 replica.catch_up()
+                if previous is None:
+                    self._check_whole(shards, replica)
             entries, kept = replica.figures()
         self._plan.folder.switch(version)
         if not any(mark is None for mark in shards.marks):
@@ -202,14 +204,21 @@ class Follower:
         """Spare Redis a copy of all lists that would be as incomplete as the last one. Raises OriginLackingError."""
         if self._lacking is None or time.monotonic() >= self._lacking_until:
             return
-        known = self._lacking.lacks
-        still = lacking(
-            shards,
-            {shard: lack.mark for shard, lack in known.items()},
-            {shard: lack.found for shard, lack in known.items()},
-        )
+        still = [lack for known in self._lacking.lacks if (lack := lacking(shards, known.before, known.found))]
         if still:
             raise OriginLackingError(shards, still)
+
+    def _check_whole(self, shards: Shards, replica: FollowedReplica) -> None:
+        """Count once more what was copied while others wrote, who may have hidden a loss. Raises OriginLackingError."""
+        replica.catch_up()  # again: little has changed since the first time
+        entries, _ = replica.figures()
+        lack = lacking(shards, replica.marks_but(()), entries)
+        if lack is not None:
+            self._note_lacking(error := OriginLackingError(shards, [lack]))
+            raise error
+
+    def _note_lacking(self, error: OriginLackingError) -> None:
+        self._lacking, self._lacking_until = error, time.monotonic() + _LACKING_SECONDS
 
     def _previous(self) -> Environment | None:
         try:
