@@ -22,9 +22,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from trial.background import Running
 from trial.ports import LOOPBACK, answers, free_port
 from trial.waiting import wait_until
 
@@ -37,7 +37,7 @@ class TrialError(RuntimeError):
     """A part of the trial cannot run; the message says why, and what helps."""
 
 
-class Postfix:
+class Postfix(Running):
     """One private instance. Use it as a context manager, or call start and stop.
 
     milters: `smtpd_milters` as one string, or its entries (`unix:/path` gets the time-outs of main.cf); None
@@ -65,15 +65,6 @@ class Postfix:
         self._relayhost = relayhost
         self._process: subprocess.Popen[bytes] | None = None
         self.folder = Path()
-
-    def __enter__(self) -> Postfix:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def config(self) -> Path:

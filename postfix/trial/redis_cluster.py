@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 import redis
 
+from trial.background import Running
 from trial.certificates import Certificates
 from trial.mta import TrialError
 from trial.ports import LOOPBACK
@@ -47,7 +47,7 @@ class Member:
         return "master" in self.flags and any(slot in part for part in self.slots)
 
 
-class RedisCluster:
+class RedisCluster(Running):
     """One cluster. Use it as a context manager, or call start and stop.
 
     full_coverage: whether all of it refuses to serve when some slots have no node.
@@ -85,15 +85,6 @@ class RedisCluster:
         self._masters = nodes
         self._replicas_each = replicas_each
         self._joined = False
-
-    def __enter__(self) -> RedisCluster:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

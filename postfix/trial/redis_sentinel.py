@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import redis
 
+from trial.background import Running
 from trial.certificates import Certificates
 from trial.mta import TrialError
 from trial.ports import LOOPBACK
@@ -47,7 +47,7 @@ class Sentinel(RedisServer):
         self.command("SENTINEL", "DEBUG", *(word for pair in PACE.items() for word in pair))
 
 
-class RedisSentinels:
+class RedisSentinels(Running):
     """One set. Use it as a context manager, or call start and stop.
 
     servers: the first primary, then its replicas. password: of the servers' default user, sentinel_password: of the
@@ -105,15 +105,6 @@ class RedisSentinels:
             )
             for number in range(sentinels)
         ]
-
-    def __enter__(self) -> RedisSentinels:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

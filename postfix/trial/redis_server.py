@@ -19,13 +19,13 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from trial.background import Running
 from trial.certificates import Certificates, tls_arguments
 from trial.mta import TrialError
 from trial.ports import LOOPBACK
@@ -44,7 +44,7 @@ ADMIN_PASSWORD = "trial-admin"
 EVERYTHING = "~* &* +@all"
 
 
-class RedisServer:
+class RedisServer(Running):
     """One server. Use it as a context manager, or call start and stop; port and folder stay the same.
 
     password: of the default user. acl: `user app on >pw ~app:* +get`; a line for `default` replaces the usual one.
@@ -73,15 +73,6 @@ class RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write("users.acl", acl_lines(acl, password))
         self._write("redis.conf", [*self._settings(appendonly), *extra])
-
-    def __enter__(self) -> RedisServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

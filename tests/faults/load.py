@@ -50,16 +50,16 @@ class Load(Background):
         assert self.total("bad", "550")
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             try:
                 with _Session(self._port) as session:
                     session.greet()
                     sent = 0
-                    while not self._stop.is_set() and self._message(session) and (sent := sent + 1) != self._messages:
+                    while not self._ending.is_set() and self._message(session) and (sent := sent + 1) != self._messages:
                         pass
             except OSError:
                 self.lost += 1
-                self._stop.wait(0.02)
+                self._ending.wait(0.02)
 
     def _message(self, session: _Session) -> bool:
         """One message. False when the session is of no more use."""

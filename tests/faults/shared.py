@@ -166,7 +166,7 @@ class Asker(Background):
         return [said for said in self.said if not said.reply.startswith("250" if said.recipient == GOOD else "550")]
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every):
+        while not self._ending.wait(self._every):
             recipient = next(self._recipients)
             self.said.append(Said(recipient, ask(self._gate, recipient)))
 

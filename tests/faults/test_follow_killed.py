@@ -77,7 +77,7 @@ class Writer(Background):
         wait_until(lambda: self.changes >= wanted, PATIENCE, f"{count} more changes")
 
     def _run(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._ending.wait(0.01):
             changes = [self._change() for _ in range(self._random.randint(1, 30))]
             self._origin.apply(changes)
             self.changes += len(changes)

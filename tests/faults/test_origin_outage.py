@@ -95,7 +95,7 @@ def test_under_load_decisions_go_on_while_redis_is_stopped_and_it_heals_by_itsel
         add(open_lists(server), "meanwhile@example.com")
         wait_until_back(gate)
         wait_until_said(gate, "550", "meanwhile@example.com")
-        load.end()
+        load.stop()
         load.assert_right()
         assert load.total("good", "4") == load.total("bad", "4") == 0
         assert len(events(gate, "following_interrupted")) == 1

@@ -75,7 +75,7 @@ class History(Background):
         self._under_way: list[Iterator[str]] = []
 
     def _run(self) -> None:
-        while not self._stop.wait(self._pause_seconds):
+        while not self._ending.wait(self._pause_seconds):
             self._write(self._message())
             if self.rotate_every and not self.messages % self.rotate_every:
                 self.log.rename(self.log.with_name(f"{self.log.name}.{self.messages:06d}"))

@@ -176,7 +176,7 @@ def test_followers_killed_at_any_point_lose_and_double_nothing(
         followers.wait()
         history.rotate_every = rotate_every
         died = kill_at_random(followers, history, KILLS, random.Random(SEED))
-        history.end()
+        history.stop()
     follow_to_the_end(gate, followers, history.truth)
     assert_exactly(gate, history.truth)
     assert min(died.values()) >= 10

@@ -78,13 +78,13 @@ class Load(Background):
             assert [which for which, count in times.items() if count > 1] == []
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             number, pods = next(self._sessions), list(self._pods())
             begin = number % len(pods) if pods else 0
             if not any(self._session(pod, f"{self._name}-{number}") for pod in pods[begin:] + pods[:begin]):
                 with self._lock:
                     self.put_off += 1
-            self._stop.wait(PAUSE)
+            self._ending.wait(PAUSE)
 
     def _session(self, pod: Pod, number: str) -> bool:
         """Some messages. Returns whether the first was accepted."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -19,29 +17,12 @@ from store.two_keys import (
     ONLY_NEW,
     ONLY_OLD,
     OTHER,
-    Embedded,
+    PEOPLE,
     Opener,
-    Shared,
     refused,
     rekey,
     told,
 )
-
-PEOPLE = ["anna@example.com", "Bert@Example.org", "carla@example.net"]
-
-
-@pytest.fixture(params=[Embedded, Shared])
-def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens lists with any secrets."""
-    with closing(Opener(request.param, tmp_path)) as opener:
-        yield opener
-
-
-@pytest.fixture
-def before(opens: Opener) -> Opener:
-    """Lists under the secret before: three people."""
-    add(opens(ONLY_OLD), *(entry(person) for person in PEOPLE))
-    return opens
 
 
 def test_two_secrets_in_the_settings_change_nothing(before: Opener) -> None:
@@ -112,8 +93,8 @@ def test_a_dry_run_after_the_change_tells_what_is_left(before: Opener) -> None:
     assert (done.changed, done.moved, done.already, done.unnamed) == (False, 1, 1, 1)
 
 
-def test_an_entry_moves_with_all_it_had(opens: Opener) -> None:
-    lists = opens(ONLY_OLD)
+def test_an_entry_moves_with_all_it_had(under: Opener) -> None:
+    lists = under(ONLY_OLD)
     given = [
         entry(
             "anna@example.com", "soft_bounce", "campaign:news", "a", created=NOW, expires=NOW + 9, strikes=7, note="?"
@@ -123,48 +104,48 @@ def test_an_entry_moves_with_all_it_had(opens: Opener) -> None:
     ]
     add(lists, *given)
     had = sorted(map(told, everything(lists)), key=repr)
-    lists = opens(BOTH)
+    lists = under(BOTH)
     rekey(lists, ["anna@example.com", "carla@gmail.com"])
-    lists = opens(ONLY_NEW)
+    lists = under(ONLY_NEW)
     assert sorted(map(told, everything(lists)), key=repr) == had
     assert [one.note for one in lists.origin.get(parse_subject("anna@example.com"))] == ["?", "by phone"]
     assert reasons(lists, "c.a.r.l.a@googlemail.com") == ["trap"]
 
 
-def test_counts_and_kinds_are_as_before(opens: Opener) -> None:
-    lists = opens(ONLY_OLD)
+def test_counts_and_kinds_are_as_before(under: Opener) -> None:
+    lists = under(ONLY_OLD)
     add(lists, *(entry(subject) for subject in [*PEOPLE, "@spam.example", "@.spam.example", "postmaster@"]))
     had = (lists.origin.counts(), lists.origin.kinds())
-    lists = opens(BOTH)
+    lists = under(BOTH)
     rekey(lists, [*PEOPLE, "@spam.example"])
     assert (lists.origin.counts(), lists.origin.kinds()) == had
 
 
-def test_an_address_names_all_that_it_is_looked_up_by(opens: Opener) -> None:
+def test_an_address_names_all_that_it_is_looked_up_by(under: Opener) -> None:
     named = "Some.One+tag@gmail.com"
     md5 = "md5:b58996c504c5638798eb6b511e6f49af"  # of user@example.com
-    add(opens(ONLY_OLD), *map(entry, ["@gmail.com", "@.com", "some.one+tag@", "someone@", "@.org", md5]))
-    done = rekey(opens(BOTH), [named, "user@example.com"])
+    add(under(ONLY_OLD), *map(entry, ["@gmail.com", "@.com", "some.one+tag@", "someone@", "@.org", md5]))
+    done = rekey(under(BOTH), [named, "user@example.com"])
     assert (done.moved, done.unnamed) == (5, 1)
-    lists = opens(ONLY_NEW)
+    lists = under(ONLY_NEW)
     assert len(lists.lookup(named)) == 3  # someone@ is a local part that only the mailbox has
     assert refused(lists, "user@example.com", "user@example.org") == [True, False]
 
 
-def test_a_subject_names_itself(opens: Opener) -> None:
+def test_a_subject_names_itself(under: Opener) -> None:
     md5 = "md5:b58996c504c5638798eb6b511e6f49af"
     subjects = ["@spam.example", "@.spam.example", "postmaster@", md5]
-    add(opens(ONLY_OLD), *map(entry, subjects))
-    assert rekey(opens(BOTH), subjects).unnamed == 0
-    lists = opens(ONLY_NEW)
+    add(under(ONLY_OLD), *map(entry, subjects))
+    assert rekey(under(BOTH), subjects).unnamed == 0
+    lists = under(ONLY_NEW)
     assert (
         refused(lists, "a@spam.example", "a@b.spam.example", "postmaster@a.example", "user@example.com") == [True] * 4
     )
 
 
-def test_an_entry_that_is_under_both_becomes_one(opens: Opener) -> None:
-    add(opens(ONLY_OLD), entry("anna@example.com", created=1, expires=NOW, strikes=9, note="first"))
-    lists = opens(BOTH)
+def test_an_entry_that_is_under_both_becomes_one(under: Opener) -> None:
+    add(under(ONLY_OLD), entry("anna@example.com", created=1, expires=NOW, strikes=9, note="first"))
+    lists = under(BOTH)
     rekey(lists, [])
     add(lists, entry("anna@example.com", created=2, expires=NOW + 5, strikes=3), entry("bert@example.org", "trap"))
     assert len(lists.lookup("anna@example.com")) == 2
@@ -177,9 +158,9 @@ def test_an_entry_that_is_under_both_becomes_one(opens: Opener) -> None:
     assert lists.sweep(NOW + 5) == 1
 
 
-def test_an_entry_that_never_expires_wins_over_one_that_does(opens: Opener) -> None:
-    add(opens(ONLY_OLD), entry("anna@example.com"))
-    lists = opens(BOTH)
+def test_an_entry_that_never_expires_wins_over_one_that_does(under: Opener) -> None:
+    add(under(ONLY_OLD), entry("anna@example.com"))
+    lists = under(BOTH)
     rekey(lists, [])
     add(lists, entry("anna@example.com", expires=NOW))
     rekey(lists, PEOPLE)
@@ -187,9 +168,9 @@ def test_an_entry_that_never_expires_wins_over_one_that_does(opens: Opener) -> N
     assert one.expires is None
 
 
-def test_what_moved_still_expires(opens: Opener) -> None:
-    add(opens(ONLY_OLD), entry("anna@example.com", expires=NOW))
-    lists = opens(BOTH)
+def test_what_moved_still_expires(under: Opener) -> None:
+    add(under(ONLY_OLD), entry("anna@example.com", expires=NOW))
+    lists = under(BOTH)
     rekey(lists, PEOPLE)
     assert lists.sweep(NOW) == 1
     assert everything(lists) == []
@@ -203,9 +184,9 @@ def test_the_change_can_be_taken_back(before: Opener) -> None:
     assert refused(before(ONLY_OLD), *PEOPLE) == [True] * 3
 
 
-def test_new_lists_are_under_the_current_secret(opens: Opener) -> None:
-    add(opens(BOTH), entry(PEOPLE[0]))
-    assert refused(opens(ONLY_NEW), PEOPLE[0]) == [True]
+def test_new_lists_are_under_the_current_secret(under: Opener) -> None:
+    add(under(BOTH), entry(PEOPLE[0]))
+    assert refused(under(ONLY_NEW), PEOPLE[0]) == [True]
 
 
 def test_other_secrets_are_refused(before: Opener) -> None:
@@ -220,10 +201,10 @@ def test_without_a_secret_before_there_is_nothing_to_change(before: Opener) -> N
         rekey(before(ONLY_OLD), PEOPLE)
 
 
-def test_lists_in_clear_say_how_they_come_under_a_secret(opens: Opener) -> None:
-    opens(Keyer())
+def test_lists_in_clear_say_how_they_come_under_a_secret(under: Opener) -> None:
+    under(Keyer())
     with pytest.raises(WrongKeyError, match=r"without store.hash_key_file; .*`sendgate export` .*`sendgate import`"):
-        opens(BOTH)
+        under(BOTH)
 
 
 def test_subjects_that_break_off_change_nothing(before: Opener) -> None:

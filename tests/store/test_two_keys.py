@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -16,29 +14,12 @@ from store.two_keys import (
     BOTH,
     ONLY_NEW,
     ONLY_OLD,
-    Embedded,
+    PEOPLE,
     Opener,
-    Shared,
     elsewhere,
     refused,
     rekey,
 )
-
-PEOPLE = ["anna@example.com", "Bert@Example.org", "carla@example.net"]
-
-
-@pytest.fixture(params=[Embedded, Shared])
-def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens lists with any secrets."""
-    with closing(Opener(request.param, tmp_path)) as opener:
-        yield opener
-
-
-@pytest.fixture
-def before(opens: Opener) -> Opener:
-    """Lists under the secret before: three people."""
-    add(opens(ONLY_OLD), *(entry(person) for person in PEOPLE))
-    return opens
 
 
 def test_people_are_explained_under_either_secret(before: Opener) -> None:

@@ -32,6 +32,7 @@ from store.parts import BUCKETS, HISTORY, MAX_SIZE, SHARDS, EmbeddedLists, Share
 OLD, NEW, OTHER = b"the secret before", b"the secret from now on", b"a third one"
 BOTH = Keyer(NEW, Keyer(OLD))
 ONLY_OLD, ONLY_NEW = Keyer(OLD), Keyer(NEW)
+PEOPLE = ["anna@example.com", "Bert@Example.org", "carla@example.net"]
 
 TwoKeyLists = EmbeddedLists | SharedLists
 
