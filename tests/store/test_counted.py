@@ -78,8 +78,12 @@ def test_a_copy_of_all_that_is_counted_is_whole(lists: SharedLists, tmp_path: Pa
     assert is_whole(lists, tmp_path / "new")
 
 
-def test_more_entries_than_are_counted_are_no_loss(lists: SharedLists, tmp_path: Path) -> None:
+def test_where_the_counts_are_lost_nobody_knows_what_else_is(lists: SharedLists, tmp_path: Path) -> None:
+    evict(lists, USERS[:50])
     shared_server().client.delete(*(names.counts for names in lists.shards.names))
+    with pytest.raises(OriginLackingError, match="it counts 0, and "):
+        copy_of(lists, tmp_path / "refused")
+    recounted(lists.shards)
     assert is_whole(lists, tmp_path / "new")
 
 

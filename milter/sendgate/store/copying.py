@@ -2,7 +2,7 @@
 
 In: the shards, a fresh folder, the replica that there was.
 Out: a complete store on disk, with the marks from before the copy. Refused: `StoreError`s; `OriginLostError` when the
-origin loses something while it is copied; `OriginLackingError` when it has fewer entries than it counts, and there is
+origin loses something while it is copied; `OriginLackingError` when it has not the entries that it counts, and there is
 no replica to take the others from.
 
 What is changed during the copy comes again with the changes behind the marks: rows say how an entry is, so taking one

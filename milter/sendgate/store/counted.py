@@ -5,7 +5,8 @@ Refused: `StoreError`s; `ShardBusyError` for a shard that never stands still; `O
 
 A shard counts its entries in the script that changes them. One that has fewer than it counts has lost some behind our
 back: Redis has evicted them, or somebody has deleted them by hand. The count never hears of it, and stays too high
-when they are added again, until it is put right here.
+when they are added again, until it is put right here. One that has more than it counts has lost its counts, and nobody
+knows what else.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ class Lack(NamedTuple):
 
 
 class OriginLackingError(OriginLostError):
-    """The origin has fewer entries than it counts, and nobody here knows the others."""
+    """The origin does not have the entries that it counts, and nobody here knows the others."""
 
     def __init__(self, shards: Shards, lacks: Sequence[Lack]) -> None:
         first, *others = lacks
-        which = "the shards have lost entries: they count"
+        lost = "entries" if first.found < first.counted else "counts, and perhaps entries"
+        which = f"the shards have lost {lost}: they count"
         if len(first.before) == 1:
-            which = f"shard {min(first.before)} of {shards.layout.shards} has lost entries: it counts"
+            which = f"shard {min(first.before)} of {shards.layout.shards} has lost {lost}: it counts"
         more = f", and {len(others)} more shards likewise" if others else ""
         super().__init__(
             f"{shards.client.place}: {which} {first.counted:,}, and {first.found:,} were found{more}; "
@@ -57,10 +59,10 @@ class OriginLackingError(OriginLostError):
 
 
 def lacking(shards: Shards, before: Mapping[int, Mark], found: int) -> Lack | None:
-    """Whether shards surely have fewer entries than they count.
+    """Whether shards surely have other entries than they count.
 
     before: their marks before they were read; found: how many entries they had. Each change raises a sequence, so that
-    as many entries as these rose may have come since. Shards that were set back or made anew are not judged.
+    as many entries as these rose may have come or gone since. Shards that were set back or made anew are not judged.
     """
     counted = sum(sum(counts.values()) for counts in shards.counted(list(before)).values())
     changes = 0
@@ -68,7 +70,7 @@ def lacking(shards: Shards, before: Mapping[int, Mark], found: int) -> Lack | No
         if after is None or after.epoch != before[shard].epoch or after.sequence < before[shard].sequence:
             return None
         changes += after.sequence - before[shard].sequence
-    return Lack(counted, found, before) if found + changes < counted else None
+    return Lack(counted, found, before) if abs(counted - found) > changes else None
 
 
 class Recounted(NamedTuple):

@@ -12,7 +12,7 @@ anew, beside the replica that is served, and put in its place when they are whol
     new_epoch    the shard was wiped and made again
 
 After the last two, what only our replica knows stays in force, until `sendgate repair` has written it back. So it does
-where the origin has fewer entries than it counts; a pod without a replica takes no copy of that.
+where the origin has not the entries that it counts; a pod without a replica takes no copy of that.
 """
 
 from __future__ import annotations
