@@ -3,7 +3,8 @@
 In: rendered objects, built images, a network. Out: running pods, by name. Init containers run to their end, sidecars
 until their startup probe passes, then the containers; at the end preStop, the containers, then the sidecars in
 reverse. Volumes get the pod's fsGroup as kubelet gives it.
-Not done: schedulers, resource limits, seccomp, NetworkPolicies; a container that ends is not started again by itself.
+Not done: schedulers, NetworkPolicies, limits of ephemeral storage; a container that ends is not started again by
+itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from images.store import Images
 from pods import manifest
-from pods.container import Container, Mount
+from pods.bundle import Mount
+from pods.container import Container
 from pods.manifest import Objects
 from pods.network import Network
 from trial.waiting import wait_until

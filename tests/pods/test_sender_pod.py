@@ -6,15 +6,20 @@ Other than in production: mail ends in the demo's sink, and a drain takes 5 s at
 
 from __future__ import annotations
 
+import errno
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from images.store import Images
+from k8s.quantities import amount
 from k8s.rendering import overlay
+from pods.cgroups import memory_limit
 from pods.cluster import Cluster
 from pods.kubelet import Pod, apply_group
+from pods.load import BAD, Load
 from pods.manifest import Objects
 from pods.parts import SENDER, client, figure, lines
 from pods.secrets import production_secrets
@@ -85,14 +90,7 @@ def test_a_trap_is_refused_while_the_other_recipient_gets_the_mail(cluster: Clus
 def test_an_address_that_is_added_is_refused_in_every_pod(cluster: Cluster, sender: Pod, other: Pod) -> None:
     added = cluster.command("add", "left@example.org", "--reason", "unsubscribe")
     assert added.returncode == 0, added.stderr
-
-    def code(pod: Pod) -> int:
-        with client(cluster, pod) as smtp:
-            smtp.ehlo()
-            smtp.mail(SENDER)
-            return smtp.rcpt("left@example.org")[0]
-
-    wait_until(lambda: code(sender) == code(other) == 550, 10, "both refuse it")
+    wait_until(lambda: all(code(cluster, pod, "left@example.org") == 550 for pod in (sender, other)), 10, "both refuse")
 
 
 def test_the_queue_of_postfix_is_in_the_metrics_of_the_gate(sender: Pod) -> None:
@@ -155,10 +153,61 @@ def test_mail_that_waits_goes_out_by_the_next_pod(cluster: Cluster, other: Pod) 
 
 
 def test_what_runs_has_no_more_privileges_than_the_manifest_says(sender: Pod) -> None:
-    status = (Path("/proc") / str(sender.containers["sendgate"].pid) / "status").read_text()
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    assert fields["Uid"].split() == ["10001"] * 4
-    assert {int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0}
-    assert fields["NoNewPrivs"] == "1"
+    gate, postfix = (status(sender.containers[name].pid) for name in ("sendgate", "postfix"))
+    assert (gate["Uid"].split(), postfix["Uid"].split()) == (["10001"] * 4, ["0"] * 4)
+    kinds = ("CapPrm", "CapEff", "CapBnd")
+    assert {int(gate[kind], 16) for kind in kinds} == {0}
+    assert {int(postfix[kind], 16) for kind in kinds} == {0b11000011}  # CHOWN, DAC_OVERRIDE, SETGID, SETUID
+    assert gate["NoNewPrivs"] == postfix["NoNewPrivs"] == "1"
     assert sender.containers["sendgate"].run("touch", "/opt/sendgate/x").returncode != 0
     assert sender.containers["postfix"].run("touch", "/usr/local/bin/x").returncode != 0
+
+
+def test_both_have_the_seccomp_filter_of_the_runtime(sender: Pod) -> None:
+    assert [status(container.pid)["Seccomp"] for container in sender.containers.values()] == ["2", "2"]
+    # Without the filter it is no privilege, but EBADF.
+    call = "import ctypes; c = ctypes.CDLL(None, use_errno=True); c.vmsplice(-1, 0, 0, 0); print(ctypes.get_errno())"
+    assert sender.containers["sendgate"].run("python3", "-c", call).stdout == f"{errno.EPERM}\n"
+
+
+def test_the_memory_limits_of_the_manifest_are_in_force(sender: Pod) -> None:
+    for container in sender.containers.values():
+        assert memory_limit(container.pid) == amount(container.spec["resources"]["limits"]["memory"])
+
+
+def test_a_gate_that_runs_out_of_memory_lets_nobody_suppressed_pass(cluster: Cluster, other: Pod) -> None:
+    imported = cluster.command("import", "-", "--reason", "trap", stdin="".join(f"{name}\n" for name in BAD))
+    assert imported.returncode == 0, imported.stderr
+    gate = other.containers["sendgate"]
+    wait_until(lambda: all(code(cluster, other, name) == 550 for name in BAD), 10, "the entries have arrived")
+    with Load(cluster.network, lambda: [other]) as load:
+        load.wait_for_more(5)
+        assert gate.run("python3", "-c", "b'x' * 2**31").returncode == 128 + signal.SIGKILL
+        # The kernel ends the process that takes most, or, where kubelet says so, the whole container.
+        wait_until(lambda: ready(other) or gate.exit_status is not None, 20, "the gate goes on, or has ended")
+        if gate.exit_status is not None:
+            assert gate.exit_status == 128 + signal.SIGKILL
+            other.restart("sendgate")
+        load.wait_for_more(5)
+        assert code(cluster, other, TRAP) == 550
+    load.assert_right()
+
+
+def status(pid: int) -> dict[str, str]:
+    """What the kernel says of a process."""
+    text = (Path("/proc") / str(pid) / "status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def code(cluster: Cluster, pod: Pod, recipient: str) -> int:
+    """The reply to one recipient."""
+    with client(cluster, pod) as smtp:
+        smtp.ehlo()
+        smtp.mail(SENDER)
+        return smtp.rcpt(recipient)[0]
+
+
+def ready(pod: Pod) -> bool:
+    """Whether the gate says so."""
+    part = pod.part("sendgate")
+    return pod.passes(part, part["readinessProbe"])
