@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 
 import pytest
 
-from container.parts import Container
+from container.parts import Container, give_to_group
 from sendgate.feedback.log.tail import LogFile
+from trial.disk import small_disk
 from trial.sink import Sink
 from trial.waiting import wait_until
 
@@ -29,6 +34,18 @@ def can_read(container: Container, name: str) -> bool:
     reader = ["setpriv", f"--reuid={SENDGATE}", f"--regid={SENDGATE}", "--clear-groups", "head", "-c1"]
     inside = subprocess.run([*reader], stdin=path.open(), capture_output=True)
     return inside.returncode == 0 and bool(path.stat().st_mode & stat.S_IROTH)
+
+
+def delivered_to(recipient: str, container: Container) -> bool:
+    """Whether a line of its own tells of it."""
+    return bool(re.search(rf"^\w{{3}} [ \d]\d \d.*: to=<{recipient}>.*status=sent", container.log_text(), re.MULTILINE))
+
+
+def fill(ballast: Path) -> None:
+    """Take all the room there is."""
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
 
 
 def delivered(lines: list[str]) -> int:
@@ -81,6 +98,30 @@ def test_a_reader_of_stdout_that_stops_does_not_stop_mail(make: Make, sink: Sink
     assert container.stop(SECONDS_TO_STOP) == 0
     if not closed:
         os.close(reading)
+
+
+def test_a_log_whose_volume_was_full_is_written_again(make: Make, sink: Sink) -> None:
+    container = make()
+    sent = count(1)
+    with small_disk(container.log.parent, "64k") as volume:
+        give_to_group(volume)
+        container.start()
+        ballast = volume / "ballast"
+        fill(ballast)
+
+        def stands_still() -> bool:
+            before = len(container.log_text())
+            container.send(*(f"user{next(sent)}@example.net" for _ in range(10)))
+            return len(container.log_text()) == before
+
+        wait_until(stands_still, 30, "nothing more is logged")
+        wait_until(lambda: "is full" in container.errors(), 10, "it is told")
+        ballast.unlink()
+        wait_until(lambda: "is not full any more" in container.errors(), 10, "it is told")
+        container.send("last@example.net")
+        sink.wait_for(next(sent))
+        wait_until(lambda: delivered_to("last@example.net", container), 10, "the last delivery is logged")
+        assert container.stop() == 0
 
 
 def test_sendgates_user_can_read_the_log(container: Container) -> None:
