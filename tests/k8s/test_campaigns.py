@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.pages import blocks, docs, section
 from k8s import rendering
 from k8s.rendering import CAMPAIGNS, MANIFESTS, Object, environment, named, of_kind, overlay
-from k8s.workloads import pod, strings
+from k8s.test_schemas import mistakes
+from k8s.workloads import containers, pod, strings
 
 OWN_LABELS = ("app.kubernetes.io/instance", "sendgate.io/campaign", "sendgate.io/address-pool")
 
@@ -113,3 +115,65 @@ def test_a_value_that_is_missing_is_an_error(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(rendering.RenderError, match="HOSTNAME"):
         rendering.kustomize(file.parent)
+
+
+def copied(folder: Path) -> Path:
+    """The overlay campaign-x in a copy of the manifests, to change."""
+    shutil.copytree(MANIFESTS, folder / "k8s")
+    return folder / "k8s" / "overlays" / "campaign-x"
+
+
+def appended(overlay_folder: Path, text: str) -> list[Object]:
+    file = overlay_folder / "kustomization.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+    return rendering.kustomize(overlay_folder)
+
+
+def test_a_value_that_no_campaign_knows_is_an_error(tmp_path: Path) -> None:
+    """Else somebody who puts dry run there goes live without a word."""
+    with pytest.raises(rendering.RenderError, match="unknown values in ConfigMap campaign"):
+        appended(copied(tmp_path), "      - SENDGATE_OBSERVE__ALL=true\n")
+
+
+def test_dry_run_as_documented_is_dry_run(tmp_path: Path) -> None:
+    (text,) = blocks(section(docs("kubernetes.md"), "A campaign"), "yml")
+    objects = appended(copied(tmp_path), text.partition("configMapGenerator:\n")[2])
+    assert environment(objects)["SENDGATE_OBSERVE__ALL"] == "true"
+
+
+def test_the_ranges_of_clients_as_documented_are_in_all_three_places(tmp_path: Path) -> None:
+    readme = (MANIFESTS / "README.md").read_text(encoding="utf-8")
+    (text,) = blocks(section(readme, "A campaign"), "yml")
+    objects = appended(copied(tmp_path), text.removeprefix("configMapGenerator:\n"))
+    assert mistakes(objects) == []
+    given = "203.0.113.0/24"
+    assert environment(objects)["POSTFIX_MYNETWORKS"].split()[-1] == given
+    assert named(objects, "Service", "smtp-ingress")["spec"]["loadBalancerSourceRanges"] == [given]
+    (rule,) = named(objects, "NetworkPolicy", "smtp-in-ingress")["spec"]["ingress"]
+    assert rule["from"] == [{"ipBlock": {"cidr": given}}]
+    assert "192.0.2.0/24" not in list(strings(objects))
+
+
+def test_one_campaign_has_a_component_as_documented(tmp_path: Path) -> None:
+    """With values of its own for what the component brings, and the image where all others are."""
+    folder = copied(tmp_path)
+    (parts, values) = blocks(
+        section((MANIFESTS / "README.md").read_text(encoding="utf-8"), "The order of things"), "yml"
+    )
+    images = tmp_path / "k8s" / "components" / "images" / "kustomization.yaml"
+    text = images.read_text(encoding="utf-8").replace("newName: sendgate", "newName: registry.example.com/sendgate")
+    images.write_text(text, encoding="utf-8")
+    (folder / "parts").mkdir()
+    (folder / "parts" / "kustomization.yaml").write_text(parts, encoding="utf-8")
+    (folder / "signing-table").write_text("*@shop.example s1\n", encoding="utf-8")
+    file = folder / "kustomization.yaml"
+    changed = file.read_text(encoding="utf-8").replace("resources: [../../campaign]\n", "")
+    head, _, generators = values.partition("configMapGenerator:\n")
+    file.write_text(
+        changed.replace("configMapGenerator:\n", f"{head}configMapGenerator:\n{generators}"), encoding="utf-8"
+    )
+    objects = rendering.kustomize(folder)
+    assert named(objects, "ConfigMap", "opendkim")["data"]["signing-table"] == "*@shop.example s1\n"
+    found = [one.spec["image"] for one in containers(objects)]
+    assert len(found) == 3
+    assert [image for image in found if not image.startswith("registry.example.com/")] == []
