@@ -69,6 +69,7 @@ def test_a_name_is_required(make: Make) -> None:
         ({"POSTFIX_MESSAGE_SIZE_LIMIT": "abc"}, "message_size_limit = abc"),
         ({"POSTFIX_MAILLOG_FILE": "/dev/stdout"}, "POSTFIX_MAILLOG_FILE=/dev/stdout"),
         ({"LOG_MAX_BYTES": "100M"}, "LOG_MAX_BYTES"),
+        ({"DRAIN_SECONDS": "9m"}, "DRAIN_SECONDS=9m"),
     ],
 )
 def test_a_value_that_postfix_or_the_log_cannot_use_ends_the_start(
