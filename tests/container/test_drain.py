@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import smtplib
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from trial.waiting import wait_until
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 Make = Callable[..., Container]
 SLOW_SECONDS = 4
+FUTURE = 2**32
 
 
 @contextmanager
@@ -113,6 +117,35 @@ def test_half_a_message_that_a_killed_postfix_left_is_not_waited_for(container: 
     half.touch(0o600)
     done = container.exec("postfix-drain", "20")
     assert (done.returncode, done.stdout.splitlines()[-1].split(":")[1]) == (0, " drained")
+
+
+@contextmanager
+def busy(folder: Path) -> Iterator[None]:
+    """Files come and go in a folder of the queue, as under load, with a time in the future, as after a reload."""
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for path in [folder / f"begun{number}" for number in range(50)]:
+                path.touch(0o600)
+                os.utime(path, (FUTURE, FUTURE))
+                path.unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_files_that_go_while_they_are_looked_at_do_not_end_the_drain(container: Container) -> None:
+    with container.client() as client, busy(container.queue / "incoming"):
+        client.ehlo()
+        done = container.exec("postfix-drain", "3")
+    assert "the time is over" in done.stdout
+    assert container.messages("incoming") == 0
 
 
 def test_deferred_mail_stays(make: Make) -> None:
