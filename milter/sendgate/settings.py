@@ -19,7 +19,7 @@ from sendgate.decision import Action, Rules
 from sendgate.entry import WITHOUT_ACTION, Reason, check_name
 from sendgate.origin_url import FORMS, is_shared, parse_origin_url
 from sendgate.settings_feedback import FeedbackSettings
-from sendgate.settings_file import SettingsError, read_environment, read_file
+from sendgate.settings_file import PREFIX, SettingsError, read_environment, read_file
 from sendgate.settings_postfix import PostfixSettings
 from sendgate.settings_types import ListName, Octets, Seconds, Section, octal_mode
 from sendgate.units import parse_duration
@@ -251,7 +251,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     chosen = chosen_path(path, environment)
     required = path is not None or "SENDGATE_CONFIG" in environment
     document = read_file(chosen, required)
-    problems = read_environment(environment, document)
+    problems = read_environment(environment, document) + _with_one_underscore(environment)
     if "campaign_id" in document.values:
         problems.append(f"{document.place(('campaign_id',))}: unknown key")
         del document.values["campaign_id"]
@@ -264,6 +264,20 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _with_one_underscore(environment: Mapping[str, str]) -> list[str]:
+    """Meant as a setting, and ignored as every variable of somebody else's: a dry run would go live."""
+    names = (
+        (f"{PREFIX}{section}_{key}".upper(), f"{PREFIX}{section}__{key}".upper())
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for name, inner in field.annotation.model_fields.items()
+        for key in [inner.alias or name]
+    )
+    return [
+        f"{wrong}: two underscores between section and key: {right}" for wrong, right in names if wrong in environment
+    ]
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[str, ...]:

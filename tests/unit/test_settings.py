@@ -228,6 +228,14 @@ def test_kubernetes_service_variables_are_not_settings() -> None:
     assert load(None, _KUBERNETES) == Settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("SENDGATE_OBSERVE_ALL", "SENDGATE_OBSERVE__ALL"), ("SENDGATE_CAMPAIGN_FROM", "SENDGATE_CAMPAIGN__FROM")],
+)
+def test_a_setting_with_one_underscore_is_not_taken_for_a_variable_of_somebody_else(given: str, meant: str) -> None:
+    assert problems(None, **{given: "true"}) == [f"{given}: two underscores between section and key: {meant}"]
+
+
 def test_a_mistake_of_the_environment_is_told_beside_those_of_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "milter: {workers: -1}\n")
     told = problems(path, SENDGATE_OPS__LISTEN="nowhere", SENDGATE_STORE__SIZE="1", CAMPAIGN_ID="a,b")
