@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,16 @@ def test_the_probe_passes_while_postfix_runs_and_the_log_does_not_show_it(contai
 
 def test_the_probe_fails_where_postfix_does_not_run(make: Make) -> None:
     assert make().once("postfix-ready").returncode == 1
+
+
+def test_the_probe_fails_when_the_queue_cannot_be_written(container: Container) -> None:
+    spool = container.folder / "root" / "srv" / "spool"
+    inside = ["nsenter", "-t", str(container.init), "--mount", "mount"]
+    subprocess.run([*inside, "--bind", str(spool), str(spool)], check=True)
+    subprocess.run([*inside, "-o", "remount,bind,ro", str(spool)], check=True)
+    done = container.exec("postfix-ready")
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr
 
 
 def test_sigterm_before_postfix_runs_ends_it(make: Make) -> None:
