@@ -85,6 +85,13 @@ def test_what_is_no_open_relay_is_let_through(make: Make, settings: dict[str, st
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_is_no_network_is_named(make: Make) -> None:
+    """Not only the answer for now that every client would get."""
+    done = make({"POSTFIX_MYNETWORKS": "127.0.0.0/8 10.244.0.1/16"}).once(*CHECK)
+    assert done.returncode == 78
+    assert 'mynetworks: non-null host address bits in "10.244.0.1/16"' in done.stderr
+
+
 def test_tls_hides_no_open_relay(make: Make) -> None:
     settings = {"POSTFIX_SMTPD_TLS_SECURITY_LEVEL": "encrypt", "POSTFIX_SMTPD_DATA_RESTRICTIONS": ""}
     assert "open relay" in make(settings).once(*CHECK).stderr
