@@ -124,6 +124,36 @@ def test_a_log_whose_volume_was_full_is_written_again(make: Make, sink: Sink) ->
         assert container.stop() == 0
 
 
+def test_a_log_whose_volume_has_become_read_only_is_told(container: Container, sink: Sink) -> None:
+    volume = str(container.folder / "root" / "var" / "log" / "postfix")
+    inside = ["nsenter", "-t", str(container.init), "--mount"]
+    subprocess.run([*inside, "mount", "--bind", volume, volume], check=True)
+    subprocess.run([*inside, "mount", "-o", "remount,bind,ro", volume], check=True)
+    wait_until(lambda: "its volume is read-only" in container.errors(), 10, "it is told")
+    container.send("user@example.net")
+    assert len(sink.wait_for(1)) == 1
+    subprocess.run([*inside, "umount", "--lazy", volume], check=True)
+    wait_until(lambda: "its volume is not read-only any more" in container.errors(), 10, "it is told")
+    assert container.errors().count("postfix-start:") == 2
+
+
+@pytest.mark.parametrize("how", ["logrotate", "mv", "rm"])
+def test_a_log_that_was_moved_by_hand_goes_on_for_sendgate_and_on_stdout(container: Container, how: str) -> None:
+    wait_until(lambda: "daemon started" in container.output(), 10, "the log is copied")
+    before = container.log.stat().st_ino
+    other = str(container.log.with_name("maillog.1"))
+    commands = {"mv": ["mv", str(container.log), other], "rm": ["rm", str(container.log)]}
+    if how in commands:
+        subprocess.run(commands[how], check=True)
+    else:
+        container.exec("postfix", "logrotate")
+    wait_until(lambda: container.log.exists() and container.log.stat().st_ino != before, 10, "a new log")
+    container.send("after@example.net")
+    wait_until(lambda: delivered_to("after@example.net", container), 10, "the log has the delivery")
+    wait_until(lambda: "to=<after@example.net>" in container.output(), 10, "stdout has the delivery")
+    assert can_read(container, container.log.name)
+
+
 def test_sendgates_user_can_read_the_log(container: Container) -> None:
     assert can_read(container, container.log.name)
 
