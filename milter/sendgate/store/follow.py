@@ -161,11 +161,17 @@ class Follower:
                     for found in audit.go_on():
                         self._counters.diverged(found.taken_in + found.kept)
                         events.replica_diverged(found.shard, found.taken_in, found.kept)
-                    if self._plan.folder.current() != replica.folder:
-                        raise StoreMissingError(f"{replica.folder}: no longer the replica that is served")
+                if item is not None:
+                    self._check_served(replica)
                 in_step = replica.in_step_at(gone)
                 if item is not None and in_step is not None:
                     self._plan.folder.mark_in_step(in_step)
+
+    def _check_served(self, replica: FollowedReplica) -> None:
+        """Raise StoreError when what we write to is not what is served: what is served would seem to be in step."""
+        if self._plan.folder.current() != replica.folder:
+            raise StoreMissingError(f"{replica.folder}: no longer the replica that is served")
+        replica.environment.check_current()  # a restored folder has the same name
 
     def _resync(self, shards: Shards, causes: Mapping[int, Cause], stop: Stop) -> None:
         """Copy all lists anew, beside what is served, and put the copy in its place."""
