@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,23 @@ def test_sigterm_during_start_ends_it(mta_of_stopped: tuple[Gate, Postfix]) -> N
     process.terminate()
     assert process.wait(STOPPED_WITHIN) in (0, -signal.SIGTERM)
     wait_until(lambda: processes_in(gate.folder) == [], 5, "nothing runs")
+
+
+def test_sigterm_ends_it_as_process_1_also_while_it_starts(gate: Gate) -> None:
+    # The kernel keeps from process 1 what it has no handler for. It waits for the socket of the gate that runs.
+    command = ["unshare", "--pid", "--fork", "--kill-child", *gate.command("serve", "--config", str(gate.config))]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+
+        def told_to_end() -> bool:
+            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGTERM)
+            return process.poll() is not None
+
+        try:
+            wait_until(told_to_end, 8, "it ends before its patience does")
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_a_second_gate_on_the_same_socket_refuses_to_start(gate: Gate, mta: Postfix) -> None:

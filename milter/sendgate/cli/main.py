@@ -7,6 +7,8 @@ fault of the program.
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -107,8 +109,14 @@ def _wanted(arguments: Sequence[str]) -> Iterable[str]:
     return [name] if name in COMMANDS else [] if name == "serve" else COMMANDS
 
 
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line of this process, and exit."""
+    if os.getpid() == 1:  # in a container: the kernel keeps from process 1 the signals that it has no handler for
+        signal.signal(signal.SIGTERM, _end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
