@@ -154,6 +154,17 @@ def test_the_ranges_of_clients_as_documented_are_in_all_three_places(tmp_path: P
     assert "192.0.2.0/24" not in list(strings(objects))
 
 
+def test_no_config_map_is_pruned_with_the_patch_of_the_readme(tmp_path: Path) -> None:
+    (text,) = blocks(section((MANIFESTS / "README.md").read_text(encoding="utf-8"), "Apply"), "yml")
+    maps = of_kind(appended(copied(tmp_path), text), "ConfigMap")
+    assert len(maps) == 2
+    for one in maps:
+        assert one["metadata"]["annotations"] == {
+            "argocd.argoproj.io/sync-options": "Prune=false",
+            "kustomize.toolkit.fluxcd.io/prune": "disabled",
+        }
+
+
 def test_one_campaign_has_a_component_as_documented(tmp_path: Path) -> None:
     """With values of its own for what the component brings, and the image where all others are."""
     folder = copied(tmp_path)
