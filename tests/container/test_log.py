@@ -8,13 +8,15 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from container.parts import Container, give_to_group
+from container.test_start import processes
+from pods.cgroups import ROOT, is_unified
 from sendgate.feedback.log.tail import LogFile
 from trial.disk import small_disk
 from trial.sink import Sink
@@ -152,6 +154,38 @@ def test_a_log_that_was_moved_by_hand_goes_on_for_sendgate_and_on_stdout(contain
     wait_until(lambda: delivered_to("after@example.net", container), 10, "the log has the delivery")
     wait_until(lambda: "to=<after@example.net>" in container.output(), 10, "stdout has the delivery")
     assert can_read(container, container.log.name)
+
+
+@contextlib.contextmanager
+def no_more_processes(container: Container) -> Iterator[None]:
+    """The container may have no process more than it has."""
+    root = ROOT if is_unified() else ROOT / "pids"
+    if is_unified():
+        (root / "cgroup.subtree_control").write_text("+pids")
+    group = root / f"sendgate-log-{container.init}"
+    group.mkdir()
+    try:
+        for pid in processes(container):
+            with contextlib.suppress(ProcessLookupError):
+                (group / "cgroup.procs").write_text(str(pid))
+        (group / "pids.max").write_text("1")
+        yield
+        (group / "pids.max").write_text("max")
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            (root / "cgroup.procs").write_text(pid)
+        group.rmdir()
+
+
+def test_the_log_is_looked_after_again_when_processes_had_run_out(make: Make, sink: Sink) -> None:
+    container = make({"LOG_MAX_BYTES": str(MAX_BYTES)})
+    container.start()
+    with no_more_processes(container):
+        wait_until(lambda: "Cannot fork" in container.errors(), 10, "there is no process for it")
+    container.send(*(f"user{number}@example.net" for number in range(20)))
+    wait_until(lambda: container.rotated() != [], 10, "the log is rotated")
+    sink.wait_for(20)
+    wait_until(lambda: delivered(container.output().splitlines()) == 20, 10, "stdout has every delivery")
 
 
 def test_sendgates_user_can_read_the_log(container: Container) -> None:
