@@ -195,12 +195,15 @@ def test_no_zombie_is_left_over(container: Container, sink: Sink) -> None:
     wait_until(lambda: "Z" not in processes(container).values(), 5, "all dead processes are reaped")
 
 
-def test_a_second_container_on_the_same_queue_does_not_start(container: Container, make: Make) -> None:
+def test_a_second_container_on_the_same_queue_ends_and_touches_nothing(container: Container, make: Make) -> None:
+    begun = container.queue / "incoming" / "642144.298"  # the first one writes a message just now
+    begun.touch(0o600)
     second = make()
     (second.folder / "spool").rmdir()
     (second.folder / "spool").symlink_to(container.folder / "spool")
     second.launch()
     assert second.wait() == 1
+    assert begun.exists()
     assert "another Postfix works on /srv/spool/postfix" in second.errors()
 
 
