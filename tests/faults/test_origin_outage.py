@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,28 @@ def test_under_load_decisions_go_on_while_redis_is_stopped_and_it_heals_by_itsel
         assert len(events(gate, "following_interrupted")) == 1
         assert len(events(gate, "following")) == 2
         assert gate.metric("sendgate_resyncs_total") == 0
+
+
+def test_a_redis_that_comes_back_and_lets_nobody_in_is_told_as_that(server: RedisServer, origin: SharedOrigin) -> None:
+    """A changed password, an ACL file, a certificate that has expired: they show when Redis starts again."""
+    users = server.folder / "users.acl"
+    lines = users.read_text()
+    with following(server, origin) as gate:
+        server.stop()
+        wait_until(lambda: gate.metric("sendgate_origin_up") == 0, PATIENCE, "the origin is told away")
+        users.write_text(lines.replace("user default on", "user default off"))
+        server.start()
+        away, shut = wait_until(lambda: told_twice(gate), PATIENCE, "the gate tells what is wrong now")
+        assert "does not answer" in away["error"]
+        assert "refused us" in shut["error"]
+        users.write_text(lines)
+        server.client.acl_load()
+        wait_until_back(gate)
+
+
+def told_twice(gate: Gate) -> list[dict[str, Any]] | None:
+    told = events(gate, "following_interrupted")
+    return told if len(told) == 2 else None
 
 
 def test_while_redis_hangs_an_old_replica_turns_passes_into_451_and_refuses_as_before(

@@ -25,6 +25,10 @@ class StoreUnreachableError(StoreError):
     """The server that keeps the lists does not answer, or refuses us."""
 
 
+class ShutOutError(StoreUnreachableError):
+    """The server is there: it refuses us, or we do not trust it. No waiting helps, but another password or file."""
+
+
 class OriginLostError(StoreError):
     """The server answers, but has lost lists that were there, or a part of them."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
-from sendgate.store.errors import OriginLostError, SecretChangedError, StoreError, StoreUnreachableError
+from sendgate.store.errors import OriginLostError, SecretChangedError, ShutOutError, StoreError, StoreUnreachableError
 
 _AWAY = (
     exceptions.ConnectionError,
@@ -47,7 +47,9 @@ def _in_our_words(place: str, error: Exception) -> StoreError:
     if isinstance(error, MasterNotFoundError):
         return StoreUnreachableError(f"{place}: {_no_master(str(error))}")
     if isinstance(error, _AWAY):
-        return StoreUnreachableError(f"{place}: does not answer: {error or type(error).__name__}{_look_at(causes)}")
+        remedy = _look_at(causes)
+        kind = ShutOutError if remedy else StoreUnreachableError
+        return kind(f"{place}: does not answer: {error or type(error).__name__}{remedy}")
     if isinstance(error, _MOVING):
         return StoreUnreachableError(f"{place}: not ready: a slot is on its way to another node; try again")
     if isinstance(error, exceptions.OutOfMemoryError):
@@ -56,7 +58,7 @@ def _in_our_words(place: str, error: Exception) -> StoreError:
 
 
 def _refused(place: str, answer: object) -> StoreError:
-    return StoreUnreachableError(
+    return ShutOutError(
         f"{place}: refused us: {answer}; look at the user of store.url, store.password_file and the server's ACL"
     )
 
