@@ -142,7 +142,7 @@ def test_a_section_begins_with_what_is_at_stake_and_commands_that_name_namespace
     for command in commands:
         assert re.match(r"kubectl (-n (NAMESPACE|sendgate) |get pod -A )", command)
         if re.search(r" (logs|exec) ", command):
-            assert re.search(r" -c (sendgate|postfix) | exec deploy/lists -- ", command), command
+            assert re.search(r" -c (sendgate|postfix|redis) | exec deploy/lists -- ", command), command
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=title)
