@@ -158,6 +158,12 @@ def test_the_autoscaler_owns_the_number_of_senders(folder: str) -> None:
             assert "cpu" in container(objects_of(folder), f"{sender.name}/{name}")["resources"]["requests"]
 
 
+def test_lists_of_its_own_has_one_pod_alone() -> None:
+    """A second one would pass whom only the first one knows."""
+    spec = named(with_components("own-lists"), "HorizontalPodAutoscaler", "sender")["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (1, 1)
+
+
 @pytest.mark.parametrize("folder", ALL)
 def test_the_autoscaler_goes_down_slowly(folder: str) -> None:
     down = named(objects_of(folder), "HorizontalPodAutoscaler", "sender")["spec"]["behavior"]["scaleDown"]
