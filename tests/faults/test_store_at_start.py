@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from faults.parts import filled_gate
 from trial.gate import Gate
+from trial.waiting import wait_until
 
 EXIT_STORE = 3
 EXIT_SETTINGS = 2
@@ -43,6 +45,22 @@ def test_no_store(stopped: Gate) -> None:
     (stopped.store / "data.mdb").unlink()
     refused(stopped, EXIT_STORE, str(stopped.store), "no store", "sendgate import")
     assert not (stopped.store / "data.mdb").exists(), "an empty store would let everybody pass"
+
+
+def test_a_first_import_that_is_not_at_its_end_is_no_store_also_when_it_was_killed(stopped: Gate) -> None:
+    shutil.rmtree(stopped.store)
+    command = stopped.command("import", "-", "--reason", "trap", "--config", str(stopped.config))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write("".join(f"user{number}@example.com\n" for number in range(100_000)))
+        process.stdin.flush()  # more is to come
+        wait_until((stopped.store / "lock.mdb").exists, 20, "it has made a store")
+        refused(stopped, EXIT_STORE, str(stopped.store), "import")
+        process.kill()
+    refused(stopped, EXIT_STORE, str(stopped.store), "first import", "import again")
+    assert stopped.run("import", "-", input="").returncode == 0
+    with stopped:
+        assert stopped.is_ready()
 
 
 def test_no_folder(stopped: Gate) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import lmdb
@@ -29,7 +30,8 @@ def for_writing(folder: Path) -> None:
 
 
 def for_creating(folder: Path) -> None:
-    EmbeddedOrigin(folder, Keyer(), MAX_SIZE).close()
+    with closing(EmbeddedOrigin(folder, Keyer(), MAX_SIZE)) as origin:
+        origin.apply([])  # what was only opened is no store yet
 
 
 every_way = pytest.mark.parametrize("way", [for_reading, for_writing, for_creating])

@@ -117,6 +117,8 @@ class Environment:
                 raise StoreCorruptError(f"{self.file}: not a store of this version of Sendgate")
             if self.secret(txn) not in self.accepted:
                 raise WrongKeyError(self.folder, self.secret(txn))
+            if not create and txn.get(b"position", db=meta) is None:  # every change writes it; empty, all would pass
+                raise StoreMissingError(f"{self.folder}: its first import is not at its end; wait, or import again")
 
     def _create(self, txn: Transaction) -> None:
         for name in DATABASES:

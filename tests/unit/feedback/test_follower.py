@@ -34,7 +34,8 @@ class Ground:
         self.folder = folder
         self.log = Log(folder / "maillog")
         self.away = False
-        EmbeddedOrigin(folder / "store", Keyer(), SIZE, {}, write=True, create=True).close()
+        with closing(EmbeddedOrigin(folder / "store", Keyer(), SIZE, {}, write=True, create=True)) as origin:
+            origin.apply([])
 
     def follower(self) -> Follower:
         state = State(self.folder / "feedback")

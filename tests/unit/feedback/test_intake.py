@@ -47,7 +47,8 @@ class Ground:
         self.state = State(folder / "feedback")
         self.now = float(NOW)
         self.away = False
-        EmbeddedOrigin(folder / "store", Keyer(), SIZE, {}, write=True, create=True).close()
+        with closing(EmbeddedOrigin(folder / "store", Keyer(), SIZE, {}, write=True, create=True)) as origin:
+            origin.apply([])
 
     def intake(self, *, sees_all: bool = True, **settings: int) -> Intake:
         edges = Edges(self.lists, self.struck, sees_all, now=lambda: self.now)
