@@ -129,6 +129,10 @@ class Chain:
             further = re.sub(rf"{name}=[^, ]+", f"{name}={value}", further)
         return f"{shipped_milter(self.gate.milter)}, {further}"
 
+    def file(self, config_map: str, name: str) -> Path:
+        """A file as its containers see it, to be changed while they are down."""
+        return self._folder / config_map / name
+
     def release_all(self) -> None:
         """Release all that is held."""
         command = [command_path("postsuper"), "-c", str(self.mta.config), "-H", "ALL"]

@@ -51,3 +51,25 @@ def test_settings_that_are_not_understood_are_told_and_nothing_runs(chain: Chain
             sidecar.start({"SPAM_ACTION": "drop"})
     finally:
         sidecar.start()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# no domain\n", "signing-table has no line"),
+        ("*@example.com\n*@example.org s2\n", "signing-table: \\*@example.com has no name"),
+    ],
+)
+def test_a_table_by_which_mail_would_leave_unsigned_keeps_the_signer_from_starting(
+    chain: Chain, text: str, told: str
+) -> None:
+    sidecar, table = chain.sidecars["opendkim"], chain.file("opendkim", "signing-table")
+    right = table.read_text()
+    sidecar.kill()
+    try:
+        table.write_text(text)
+        with pytest.raises(TrialError, match=told):
+            sidecar.start()
+    finally:
+        table.write_text(right)
+        sidecar.start()

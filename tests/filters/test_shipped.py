@@ -69,6 +69,6 @@ def test_spamassassin_understands_its_settings() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("file", ["spamassassin/start", "dmarc-check/start-verify"])
+@pytest.mark.parametrize("file", ["spamassassin/start", "opendkim/start", "dmarc-check/start-verify"])
 def test_a_start_script_has_the_form_of_a_shell_script(file: str) -> None:
     subprocess.run(["sh", "-n", str(COMPONENTS / file)], check=True)
