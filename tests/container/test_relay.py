@@ -92,6 +92,14 @@ def test_what_is_no_network_is_named(make: Make) -> None:
     assert 'mynetworks: non-null host address bits in "10.244.0.1/16"' in done.stderr
 
 
+def test_a_comment_that_would_hide_networks_is_refused(make: Make) -> None:
+    """Our own clients in them would be told 554."""
+    done = make({"POSTFIX_MYNETWORKS": "127.0.0.0/8 # this host\n10.0.0.0/8"}).once(*CHECK)
+    assert done.returncode == 78
+    assert "take it out: " in done.stderr
+    assert "# this host 10.0.0.0/8" in done.stderr
+
+
 def test_tls_hides_no_open_relay(make: Make) -> None:
     settings = {"POSTFIX_SMTPD_TLS_SECURITY_LEVEL": "encrypt", "POSTFIX_SMTPD_DATA_RESTRICTIONS": ""}
     assert "open relay" in make(settings).once(*CHECK).stderr
