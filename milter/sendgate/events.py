@@ -246,6 +246,11 @@ def queue_known() -> None:
     _log.info("queue_known")
 
 
+def metrics_incomplete(file: str, error: str) -> None:
+    """There is no room for a counter; what is counted is missing in the metrics until there is."""
+    _log.error("metrics_incomplete", file=file, error=error)
+
+
 def lines_dropped(count: int) -> None:
     """So many lines of one process could not be written; now they can."""
     _log.warning("lines_dropped", count=count)

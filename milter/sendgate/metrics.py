@@ -22,6 +22,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from sendgate.metrics_files import RoomyFile
+
 DECISIONS = ("pass", "reject", "tempfail", "hold", "discard", "would_reject")
 RESTART_CAUSES = ("recycled", "memory", "reload", "store", "crashed", "killed")
 RELOAD_RESULTS = ("ok", "failed")
@@ -52,7 +54,10 @@ class CampaignLabels:
             return campaign
         if len(self._known) >= self._cap:
             return OTHER
-        return campaign if self._register(campaign) else OTHER
+        try:
+            return campaign if self._register(campaign) else OTHER
+        except OSError:  # no room: a recipient is judged all the same
+            return OTHER
 
     def _register(self, campaign: str) -> bool:
         with self._path.open("a+", encoding="utf-8") as file:
@@ -81,6 +86,7 @@ class _DecisionSeconds(Histogram):
 def _of_process(folder: Path, identifier: str) -> CollectorRegistry:
     """A registry whose values this process keeps in files of its own."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.MmapedDict = RoomyFile  # type: ignore[attr-defined,assignment]
     values.ValueClass = values.MultiProcessValue(lambda: identifier)  # type: ignore[no-untyped-call]
     return CollectorRegistry()
 

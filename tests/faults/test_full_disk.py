@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faults.load import ENTRIES
-from faults.parts import ask, behind_postfix
+from faults.parts import ask, behind_postfix, events
 from sendgate.entry import Add
 from smtp.arena import change
+from smtp.mta_side import MtaSide
 from smtp.script import entry_of
 from trial.disk import small_disk
 from trial.gate import Gate
+from trial.waiting import wait_until
 
 pytestmark = pytest.mark.root
 LINES = "".join(f"user{number}@example.net\n" for number in range(20_000))
@@ -48,6 +52,37 @@ def test_import_and_add_say_so_and_the_gate_goes_on(disk: Path) -> None:
         (disk / "filler").unlink()
         assert gate.run("add", "user1@example.net", "--reason", "trap").returncode == 0
         assert ask(mta, "user1@example.net").startswith("550")
+
+
+def test_without_room_for_counters_the_gate_decides_and_counts_on_when_there_is_some(disk: Path) -> None:
+    gate = Gate({"milter": {"workers": 1, "socket": f"unix:{disk}/milter.sock"}})
+    gate.socket = disk / "milter.sock"
+    change(gate, [Add(entry_of(entry)) for entry in ENTRIES])
+    with gate:
+        refused(gate, "before")
+        fill(disk)
+        for number in range(60):  # more than the pages that are there hold
+            refused(gate, f"full{number}")
+        os.kill(gate.worker_pids()[0], signal.SIGKILL)
+        wait_until(gate.worker_pids, 10, "another worker")
+        refused(gate, "full60")
+        assert [line["status"] for line in events(gate, "process_ended")] == ["signal 9"]
+        assert events(gate, "metrics_incomplete")
+        (disk / "filler").unlink()
+        wait_until(lambda: refused(gate, "free") and counted(gate, "free"), 10, "new campaigns are counted again")
+        assert gate.metric("sendgate_store_faults_total") == 0
+
+
+def refused(gate: Gate, campaign: str) -> bool:
+    """A message of a campaign to a suppressed recipient is refused."""
+    with MtaSide(gate.socket) as side:
+        side.mail(f"<bounce+{campaign}@x.test>".encode())
+        assert side.rcpt(b"<bad@example.com>").text.startswith("550")
+    return True
+
+
+def counted(gate: Gate, campaign: str) -> float:
+    return gate.metric("sendgate_recipients_total", campaign=campaign, decision="reject")
 
 
 def fill(disk: Path) -> None:

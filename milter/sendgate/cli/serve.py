@@ -25,6 +25,7 @@ from sendgate.cli.serve_helpers import Readiness, ask_metrics, follow, look_afte
 from sendgate.gate import Gate
 from sendgate.keys import Keyer
 from sendgate.metrics import FollowMetrics, Metrics
+from sendgate.metrics_files import RoomyFile
 from sendgate.ops import server
 from sendgate.ops.server import Questions
 from sendgate.settings import Settings, chosen_path, load
@@ -68,6 +69,7 @@ def serve(path: Path | None) -> None:
 
 def _supervise(settings: Settings, ground: Ground, entries: int) -> None:
     started = time.monotonic()
+    RoomyFile.on_full = staticmethod(_teller())
     counters = Metrics(ground.metrics, "supervisor", settings.campaign.max_labels)
     try:
         plan = _plan(settings, ground)
@@ -77,6 +79,17 @@ def _supervise(settings: Settings, ground: Ground, entries: int) -> None:
         events.stopped(time.monotonic() - started)
     finally:
         shutil.rmtree(ground.metrics, ignore_errors=True)
+
+
+def _teller() -> Callable[[str, OSError], None]:
+    told: set[str] = set()
+
+    def tell(file: str, error: OSError) -> None:
+        if file not in told:
+            told.add(file)
+            events.metrics_incomplete(file, error.strerror or str(error))
+
+    return tell
 
 
 def _plan(settings: Settings, ground: Ground) -> Plan:
