@@ -172,8 +172,8 @@ def no_more_processes(container: Container) -> Iterator[None]:
         yield
         (group / "pids.max").write_text("max")
     finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            (root / "cgroup.procs").write_text(pid)
+        for member in (group / "cgroup.procs").read_text().split():
+            (root / "cgroup.procs").write_text(member)
         group.rmdir()
 
 
