@@ -112,3 +112,23 @@ def test_a_secret_that_is_not_there(stopped: Gate) -> None:
         stopped.config.read_text().replace("store:\n", f"store:\n  hash_key_file: {stopped.folder}/nothing\n")
     )
     refused(stopped, EXIT_SETTINGS, "store.hash_key_file", f"{stopped.folder}/nothing")
+
+
+def test_something_else_in_the_place_of_the_counters_is_told_in_a_line(stopped: Gate) -> None:
+    place = stopped.folder / "milter.sock.metrics"
+    place.touch()
+    done = stopped.run("serve")
+    assert (done.returncode, done.stderr.count("\n")) == (EXIT_SETTINGS, 1), done.stderr
+    assert f"{place}: File exists; remove it" in done.stderr
+    place.unlink()
+    nothing_left(stopped)
+
+
+def test_a_password_that_is_no_text_is_told_in_a_line() -> None:
+    gate = Gate({"store": {"url": "redis://127.0.0.1:1", "password_file": "/bin/sh"}})
+    try:
+        done = gate.run("serve")
+        assert (done.returncode, done.stderr.count("\n")) == (EXIT_SETTINGS, 1), done.stderr
+        assert "store.password_file: /bin/sh must hold text" in done.stderr
+    finally:
+        gate.remove()

@@ -264,5 +264,8 @@ def _metrics_folder(settings: Settings) -> Path:
         return Path(tempfile.mkdtemp(prefix="sendgate-metrics-"))
     folder = Path(settings.milter.socket.removeprefix("unix:") + ".metrics")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise ListenError(f"{folder}: {error.strerror or error}; remove it, and see who may write beside it") from None
     return folder

@@ -79,8 +79,8 @@ def access(settings: Settings) -> Access:
         raise SettingsError(problems)
     return Access(
         url=parse_origin_url(store.url),
-        password=_read("password_file", store.password_file).decode(),
-        sentinel_password=_read("sentinel_password_file", store.sentinel_password_file).decode(),
+        password=_password("password_file", store.password_file),
+        sentinel_password=_password("sentinel_password_file", store.sentinel_password_file),
         ca_file=store.tls_ca_file or "",
         cert_file=store.tls_cert_file or "",
         key_file=store.tls_key_file or "",
@@ -190,6 +190,13 @@ def _secret(name: str, path: str | None) -> bytes:
     if path is not None and not 1 <= len(value) <= 64:
         raise SettingsError([f"store.{name}: must hold 1 to 64 bytes, holds {len(value)}"])
     return value
+
+
+def _password(name: str, path: str | None) -> str:
+    try:
+        return _read(name, path).decode()
+    except UnicodeDecodeError:
+        raise SettingsError([f"store.{name}: {path} must hold text in UTF-8, as base64 makes it"]) from None
 
 
 def _read(name: str, path: str | None) -> bytes:
