@@ -58,8 +58,10 @@ def relay_settings(port: int, **more: str) -> dict[str, str]:
     return {
         "relayhost": f"[{LOOPBACK}]:{port}",
         "default_transport": "smtp",
-        "minimal_backoff_time": "1s",
-        "maximal_backoff_time": "2s",
+        # Not 1s: whole seconds are compared, so the next look may come at once, while the one who has just failed still
+        # holds the message; the queue manager then leaves it for a minute ("skipped, still being delivered").
+        "minimal_backoff_time": "2s",
+        "maximal_backoff_time": "3s",
         "queue_run_delay": "1s",
         # one recipient's 421 must not keep the others from being tried
         "smtp_destination_concurrency_failed_cohort_limit": "100000",

@@ -57,7 +57,7 @@ def with_a_message_in_the_queue(make: Make) -> Container:
     assert container.stop() == 0
     container.environment["POSTFIX_RELAYHOST"] = hop
     container.environment["POSTFIX_QUEUE_RUN_DELAY"] = "1s"
-    container.environment["POSTFIX_MINIMAL_BACKOFF_TIME"] = "1s"
+    container.environment["POSTFIX_MINIMAL_BACKOFF_TIME"] = "2s"
     (container.folder / "log" / "maillog").unlink()
     for path in (container.queue / "deferred").rglob("*"):
         if path.is_file():

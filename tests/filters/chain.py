@@ -223,7 +223,7 @@ class Chain:
             sidecar.start()
 
     def _settings(self) -> dict[str, str]:
-        own = {"queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
+        own = {"queue_run_delay": "1s", "minimal_backoff_time": "2s", "maximal_backoff_time": "3s"}
         own |= {
             "inet_protocols": "all",
             "smtpd_authorized_xclient_hosts": "127.0.0.1",

@@ -1,7 +1,7 @@
 """Two senders of production with their Redis, and what the tests of faults do to them.
 
 In: images, a folder. Out: pods that follow the same lists, a world that takes their mail, injectors in front.
-Other than in production: mail ends in the sink, a drain takes a minute at most, deferred mail goes again each second.
+Other than in production: mail ends in the sink, a drain takes a minute at most, deferred mail goes again within seconds.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ENVIRONMENT = {
     "POSTFIX_RELAYHOST": f"[{NODE_ADDRESS}]:{PORT}",
     "POSTFIX_SMTP_HOST_LOOKUP": "native",
     "POSTFIX_QUEUE_RUN_DELAY": "1s",
-    "POSTFIX_MINIMAL_BACKOFF_TIME": "1s",
-    "POSTFIX_MAXIMAL_BACKOFF_TIME": "2s",
+    "POSTFIX_MINIMAL_BACKOFF_TIME": "2s",  # as in trial.answering
+    "POSTFIX_MAXIMAL_BACKOFF_TIME": "3s",
 }
 
 
