@@ -15,6 +15,7 @@ from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict
 
+_write: Callable[[MmapedDict, str, float, float], None] = MmapedDict.write_value
 _FIRST_OCTETS = 4096
 _AGAIN_SECONDS = 5.0
 _MOST_BESIDE_KEY = 40
@@ -41,9 +42,11 @@ class RoomyFile(MmapedDict):
         return self._waiting.setdefault(key, (0.0, 0.0))
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
-        if key in self._positions or self._has_room(key):
+        if key in self._positions and not self._waiting:
+            _write(self, key, value, timestamp)  # several times for each recipient
+        elif key in self._positions or self._has_room(key):
             self._waiting.pop(key, None)
-            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
+            _write(self, key, value, timestamp)
         else:
             self._waiting[key] = value, timestamp
 
