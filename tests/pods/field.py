@@ -1,7 +1,7 @@
 """Two senders of production with their Redis, and what the tests of faults do to them.
 
 In: images, a folder. Out: pods that follow the same lists, a world that takes their mail, injectors in front.
-Other than in production: mail ends in the sink, a drain takes a minute at most, deferred mail goes again within seconds.
+Other than in production: mail ends in the sink, a drain takes a minute at most, deferred mail is tried within seconds.
 """
 
 from __future__ import annotations
