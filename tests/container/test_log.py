@@ -10,7 +10,6 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from container.parts import Container, give_to_group
 from container.test_start import processes
 from pods.cgroups import ROOT, is_unified
 from sendgate.feedback.log.tail import LogFile
-from trial.disk import small_disk
+from trial.disk import fill, small_disk
 from trial.sink import Sink
 from trial.waiting import wait_until
 
@@ -41,13 +40,6 @@ def can_read(container: Container, name: str) -> bool:
 def delivered_to(recipient: str, container: Container) -> bool:
     """Whether a line of its own tells of it."""
     return bool(re.search(rf"^\w{{3}} [ \d]\d \d.*: to=<{recipient}>.*status=sent", container.log_text(), re.MULTILINE))
-
-
-def fill(ballast: Path) -> None:
-    """Take all the room there is."""
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
 
 
 def delivered(lines: list[str]) -> int:
@@ -108,8 +100,7 @@ def test_a_log_whose_volume_was_full_is_written_again(make: Make, sink: Sink) ->
     with small_disk(container.log.parent, "64k") as volume:
         give_to_group(volume)
         container.start()
-        ballast = volume / "ballast"
-        fill(ballast)
+        ballast = fill(volume)
 
         def stands_still() -> bool:
             before = len(container.log_text())

@@ -15,7 +15,7 @@ from sendgate.entry import Add
 from smtp.arena import change
 from smtp.mta_side import MtaSide
 from smtp.script import entry_of
-from trial.disk import small_disk
+from trial.disk import fill, small_disk
 from trial.gate import Gate
 from trial.waiting import wait_until
 
@@ -38,7 +38,7 @@ def test_import_and_add_say_so_and_the_gate_goes_on(disk: Path) -> None:
         assert failed.returncode == 3, failed.stderr
         assert f"{disk}/store: no room" in failed.stderr
         assert "Nothing was changed" in failed.stderr
-        fill(disk)
+        ballast = fill(disk)
         failed = gate.run("add", *(f"user{number}@example.net" for number in range(2_000)), "--reason", "trap")
         assert failed.returncode == 3, failed.stderr
         assert "no room" in failed.stderr
@@ -49,7 +49,7 @@ def test_import_and_add_say_so_and_the_gate_goes_on(disk: Path) -> None:
         assert gate.get("/readyz")[0] == 200
         assert gate.metric("sendgate_store_faults_total") == 0
 
-        (disk / "filler").unlink()
+        ballast.unlink()
         assert gate.run("add", "user1@example.net", "--reason", "trap").returncode == 0
         assert ask(mta, "user1@example.net").startswith("550")
 
@@ -60,7 +60,7 @@ def test_without_room_for_counters_the_gate_decides_and_counts_on_when_there_is_
     change(gate, [Add(entry_of(entry)) for entry in ENTRIES])
     with gate:
         refused(gate, "before")
-        fill(disk)
+        ballast = fill(disk)
         for number in range(60):  # more than the pages that are there hold
             refused(gate, f"full{number}")
         os.kill(gate.worker_pids()[0], signal.SIGKILL)
@@ -68,7 +68,7 @@ def test_without_room_for_counters_the_gate_decides_and_counts_on_when_there_is_
         refused(gate, "full60")
         assert [line["status"] for line in events(gate, "process_ended")] == ["signal 9"]
         assert events(gate, "metrics_incomplete")
-        (disk / "filler").unlink()
+        ballast.unlink()
         wait_until(lambda: refused(gate, "free") and counted(gate, "free"), 10, "new campaigns are counted again")
         assert gate.metric("sendgate_store_faults_total") == 0
 
@@ -83,13 +83,3 @@ def refused(gate: Gate, campaign: str) -> bool:
 
 def counted(gate: Gate, campaign: str) -> float:
     return gate.metric("sendgate_recipients_total", campaign=campaign, decision="reject")
-
-
-def fill(disk: Path) -> None:
-    """Take all the room that is left."""
-    with (disk / "filler").open("wb", buffering=0) as file:
-        try:
-            while file.write(b"\0" * 4096):
-                pass
-        except OSError:
-            return

@@ -155,20 +155,6 @@ def queued(pod: Pod, *queues: str) -> list[str]:
     return [path.name for path in found if path.is_file() and path.stat().st_mode & 0o100]
 
 
-def fill(disk: Path, leave: int = 0) -> Path:
-    """Take all the room, or leave some bytes; the file that takes it."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(b"\0" * 65536):
-                pass
-        except OSError:
-            pass
-        if leave:
-            file.truncate(file.tell() - leave)
-    return ballast
-
-
 def _events(pod: Pod) -> Sequence[dict[str, Any]]:
     text = pod.containers["sendgate"].text()
     return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]

@@ -14,11 +14,12 @@ from dataclasses import replace
 import pytest
 
 from images.store import Images
-from pods.field import Field, fill, kill_process, meanwhile, open_field, processes, queued
+from pods.field import Field, kill_process, meanwhile, open_field, processes, queued
 from pods.kubelet import Pod
 from pods.load import BAD
 from pods.manifest import Objects
 from pods.parts import METRICS_PORT, lines
+from trial.disk import fill
 from trial.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]

@@ -37,6 +37,12 @@ def evict(lists: SharedLists, entries: Iterable[Entry]) -> int:
     return gone
 
 
+def trim(lists: SharedLists) -> None:
+    """Leave no change of any stream but the last."""
+    for names in lists.shards.names:
+        shared_server().command("XTRIM", names.changes, "MAXLEN", 1)
+
+
 def in_shard(lists: SharedLists, shard: int, entries: Iterable[Entry]) -> list[Entry]:
     return [one for one in entries if shard_of(lists, one) == shard]
 

@@ -20,7 +20,7 @@ from sendgate.store.redis_client import Argument, Key, RedisClient
 from sendgate.store.replica_writer import count_kept
 from sendgate.store.shards import Shards
 from sendgate.store.shared import SharedOrigin
-from store.evicting import bucket_of, copy_of, evict, in_shard, is_whole, recounted, shard_of
+from store.evicting import bucket_of, copy_of, evict, in_shard, is_whole, recounted, shard_of, trim
 from store.order import assert_counts_are_those_of_the_entries
 from store.parts import HISTORY, NOW, SHARDS, SharedLists, add, entry, load, remove, rows, shards_of, shared_server
 
@@ -35,12 +35,6 @@ def lists(tmp_path: Path) -> Iterator[SharedLists]:
     opened.catch_up()
     yield opened
     opened.close()
-
-
-def trim(lists: SharedLists) -> None:
-    """Leave no change of any stream but the last."""
-    for names in lists.shards.names:
-        shared_server().command("XTRIM", names.changes, "MAXLEN", 1)
 
 
 def kept(environment: Environment) -> int:

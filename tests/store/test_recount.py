@@ -14,7 +14,7 @@ from sendgate.store.counted import OriginLackingError, Recounted, ShardBusyError
 from sendgate.store.errors import OriginLostError
 from sendgate.store.repair import Repair, Repaired
 from sendgate.store.shared import SharedOrigin
-from store.evicting import copy_of, evict, in_shard, is_whole, no_progress, recounted, shard_of
+from store.evicting import copy_of, evict, in_shard, is_whole, no_progress, recounted, shard_of, trim
 from store.order import assert_in_order
 from store.parts import SHARDS, SharedLists, add, entry, remove, shards_of, shared_server
 
@@ -115,8 +115,7 @@ def test_changes_that_were_trimmed_while_a_shard_is_counted_have_it_counted_agai
     read = [read_one(lists, shard) for shard in range(SHARDS)]
     for number in range(3):
         add(lists, *(entry(f"late{number}.{n}@example.com", "role") for n in range(50)))
-    for names in lists.shards.names:
-        shared_server().command("XTRIM", names.changes, "MAXLEN", 1)
+    trim(lists)
     recount(read)
     assert_same_counts(lists)
 
@@ -202,8 +201,7 @@ def test_a_copy_is_whole_after_a_repair_from_a_replica_that_nobody_had_compared(
 def test_a_repair_from_a_replica_that_lacks_entries_too_leaves_the_counts(lists: SharedLists, tmp_path: Path) -> None:
     late = [entry(f"late{number}@example.com") for number in range(40)]
     add(lists, *late)  # which this replica never hears of: its follower has ended
-    for names in lists.shards.names:
-        shared_server().command("XTRIM", names.changes, "MAXLEN", 1)
+    trim(lists)
     evict(lists, late)
     done = repaired(lists)
     assert {one.shard for one in done.lacking} == {shard_of(lists, one) for one in late}

@@ -64,7 +64,7 @@ def lacking(shards: Shards, before: Mapping[int, Mark], found: int) -> Lack | No
     before: their marks before they were read; found: how many entries they had. Each change raises a sequence, so that
     as many entries as these rose may have come or gone since. Shards that were set back or made anew are not judged.
     """
-    counted = sum(sum(counts.values()) for counts in shards.counted(list(before)).values())
+    counted = _counted(shards, list(before))
     changes = 0
     for shard, after in shards.marks_of(list(before)).items():  # after the counts: no change is in these alone
         if after is None or after.epoch != before[shard].epoch or after.sequence < before[shard].sequence:
@@ -179,7 +179,7 @@ def recount(counts: Iterable[ShardCount]) -> list[Recounted]:
 
 def count_all(shards: Shards, progress: Progress) -> list[ShardCount]:
     """Count all shards that are there."""
-    step = shards.step(sum(sum(counts.values()) for counts in shards.counted(range(shards.layout.shards)).values()))
+    step = shards.step(_counted(shards, range(shards.layout.shards)))
     there = [shard for shard, mark in enumerate(shards.look()) if mark is not None]
     counts = []
     for number, shard in enumerate(there, 1):
@@ -188,3 +188,8 @@ def count_all(shards: Shards, progress: Progress) -> list[ShardCount]:
         counts.append(count)
         progress("counting", number, len(there))
     return counts
+
+
+def _counted(shards: Shards, which: Sequence[int]) -> int:
+    """How many entries some shards count together."""
+    return sum(sum(counts.values()) for counts in shards.counted(which).values())
